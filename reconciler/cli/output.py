@@ -1,0 +1,101 @@
+"""What commands print: data on standard output, talk on standard error, errors as one line or as positions."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from reconciler.errors import InvalidBots, PlanRefused, Problem, ReconcilerError, exit_code
+from reconciler.model import Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+
+class Format(StrEnum):
+    """Text for people, JSON for programs."""
+
+    text = "text"
+    json = "json"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A rich console on standard output or error; it obeys NO_COLOR and pipes and never wraps piped text."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, soft_wrap=not stream.isatty(), emoji=False, markup=False)
+
+
+def say(text: str = "") -> None:
+    """A line of talk, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def put(text: str) -> None:
+    """A line of data, on standard output."""
+    print(text, flush=True)
+
+
+def put_json(data: Any) -> None:
+    """Data as indented JSON on standard output; a `Secret` shows its mask."""
+    print(msgspec.json.format(msgspec.json.encode(data, enc_hook=_shown), indent=2).decode(), flush=True)
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, Secret):
+        return str(value)
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def show_problem(problem: Problem) -> None:
+    """A problem on standard error: position, pointer, message, hint, then the line with a caret under the place."""
+    from rich.text import Text
+
+    out = console(stderr=True)
+    where = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
+    text = Text(where, style="bold")
+    text.append(": ", style="not bold")
+    if problem.pointer:
+        text.append(f"{problem.pointer}: ", style="cyan not bold")
+    text.append(problem.message, style="red not bold")
+    if problem.hint:
+        text.append(f" ({problem.hint})", style="not bold")
+    out.print(text)
+    if problem.excerpt:
+        gutter = f"{problem.line:>5} | "
+        out.print(Text(gutter + problem.excerpt, style="dim"))
+        out.print(Text(" " * (len(gutter) + problem.column - 1) + "^", style="red"))
+
+
+def show_error(error: BaseException, *, debug: bool = False, log: Path | None = None) -> int:
+    """Says on standard error what went wrong; returns the exit code."""
+    match error:
+        case InvalidBots():
+            for problem in error.problems:
+                show_problem(problem)
+            count = len(error.problems)
+            say(f"{count} problem{'s' if count != 1 else ''}")
+        case PlanRefused():
+            for refusal in error.refusals:
+                say(f"refused: {refusal.reason}")
+                if refusal.remedy:
+                    say(f"         {refusal.remedy}")
+        case ReconcilerError():
+            say(f"error: {error}")
+        case _:
+            trace = "".join(traceback.format_exception(error))
+            if log is not None and log.parent.is_dir():
+                with log.open("a") as file:
+                    file.write(trace)
+            where = f"; the full log is in {log}" if log is not None and log.parent.is_dir() else ""
+            say(f"unexpected error: {type(error).__name__}: {error}{where} (--debug shows the traceback)")
+            if debug:
+                say(trace)
+    return exit_code(error)

@@ -1,0 +1,127 @@
+"""The process's environment, read once: the only place that looks at `os.environ`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from reconciler.errors import Misuse
+
+# The openai SDK reads these of the process even where it is told None: one tenant's calls would carry another's.
+_OPENAI_LEAKS: Final = (
+    "OPENAI_ORG_ID",
+    "OPENAI_PROJECT_ID",
+    "OPENAI_CUSTOM_HEADERS",
+    "OPENAI_WEBHOOK_SECRET",
+    "OPENAI_ADMIN_KEY",
+)
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says (spec: docs/cli.md). `variables` is all of it, for secrets that YAML names."""
+
+    api_key: str | None
+    url: str | None
+    data: Path | None
+    secret_key: str | None
+    openai_base_url: str | None
+    variables: Mapping[str, str]
+
+
+def environment() -> Environment:
+    """Reads the environment and takes out of it what the openai SDK would pick up by itself."""
+    variables = dict(os.environ)  # noqa: TID251
+    for name in (*_OPENAI_LEAKS, "OPENAI_BASE_URL"):
+        os.environ.pop(name, None)  # noqa: TID251
+    data = variables.get("RECONCILER_DATA")
+    return Environment(
+        api_key=variables.get("RECONCILER_API_KEY") or None,
+        url=variables.get("RECONCILER_URL") or None,
+        data=Path(data).expanduser() if data else None,
+        secret_key=variables.get("RECONCILER_SECRET_KEY") or None,
+        openai_base_url=variables.get("OPENAI_BASE_URL") or None,
+        variables=variables,
+    )
+
+
+class DataFolder:
+    """Where keys, databases and caches of one repository (or one server) lie; git ignores it, others cannot read it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def make(self) -> DataFolder:
+        """Creates the folder, closed to others, with a `.gitignore` of everything."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            ignore = self.path / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except OSError as error:
+            raise Misuse(f"the data folder {self.path} cannot be made: {error.strerror}") from error
+        return self
+
+    @property
+    def runtime_database(self) -> Path:
+        return self.path / "runtime.db"
+
+    @property
+    def loop_database(self) -> Path:
+        return self.path / "loop.db"
+
+    @property
+    def documents(self) -> Path:
+        return self.path / "documents.cache"
+
+    @property
+    def address(self) -> Path:
+        return self.path / "address"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log"
+
+    def running_url(self) -> str | None:
+        """The address of the runtime that `up` or `serve` last started on this folder."""
+        try:
+            return self.address.read_text().strip() or None
+        except FileNotFoundError:
+            return None
+
+    def kept_key(self) -> str | None:
+        """The global key that was made here, if one was."""
+        try:
+            return (self.path / "api-key").read_text().strip() or None
+        except FileNotFoundError:
+            return None
+
+    def make_key(self) -> tuple[str, bool]:
+        """The global key kept here, made if there is none; and whether it was made now."""
+        return self._secret("api-key", lambda: secrets.token_urlsafe(24))
+
+    def make_secret_key(self) -> str:
+        """The key that encrypts stored keys (32 bytes, URL-safe base64), made on first use, mode 0600."""
+        import base64
+
+        return self._secret("secret.key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())[0]
+
+    def _secret(self, name: str, make: object) -> tuple[str, bool]:
+        path = self.path / name
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text().strip(), False
+        assert callable(make)
+        value: str = make()
+        with os.fdopen(descriptor, "w") as file:
+            file.write(value + "\n")
+        return value, True

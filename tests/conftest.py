@@ -1,0 +1,114 @@
+"""What all tests share: nothing leaves loopback, git is told who it is, the environment is clean."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_connect = socket.socket.connect
+_connect_ex = socket.socket.connect_ex
+
+
+class LeftLoopback(AssertionError):
+    """A test tried to reach another machine."""
+
+
+def _check(address: Any) -> None:
+    if not isinstance(address, tuple):  # a Unix socket's path
+        return
+    host = str(address[0])
+    try:
+        local = host in {"localhost", ""} or ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise LeftLoopback(f"a test tried to reach {host}")
+
+
+def _guarded_connect(self: socket.socket, address: Any) -> None:
+    _check(address)
+    _connect(self, address)
+
+
+def _guarded_connect_ex(self: socket.socket, address: Any) -> int:
+    _check(address)
+    return _connect_ex(self, address)
+
+
+def _guarded_getaddrinfo(host: Any, *rest: Any, **more: Any) -> Any:
+    if host not in (None, "", "localhost", b"localhost"):
+        _check((host.decode() if isinstance(host, bytes) else host,))
+    return _getaddrinfo(host, *rest, **more)
+
+
+_getaddrinfo = socket.getaddrinfo
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loopback_only() -> Iterator[None]:
+    """Fails the test that connects to, or resolves, anything but this machine."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", _guarded_connect)
+    patch.setattr(socket.socket, "connect_ex", _guarded_connect_ex)
+    patch.setattr(socket, "getaddrinfo", _guarded_getaddrinfo)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No key, address or git identity of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("RECONCILER_", "OPENAI_", "GIT_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "Ana")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ana@example.com")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+class Repo:
+    """A real git repository to write files into and commit."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.git("init", "--quiet", "--initial-branch=main")
+
+    def git(self, *arguments: str) -> str:
+        done = subprocess.run(["git", "-C", str(self.root), *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def write(self, path: str, text: str) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        return file
+
+    def commit(self, files: dict[str, str | None] | None = None, message: str = "change") -> str:
+        """Writes (None: removes) files, commits everything, returns the full hash."""
+        for path, text in (files or {}).items():
+            if text is None:
+                (self.root / path).unlink()
+            else:
+                self.write(path, text)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", message)
+        return self.git("rev-parse", "HEAD")
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """An empty git repository."""
+    root = tmp_path / "repo"
+    root.mkdir()
+    return Repo(root)
