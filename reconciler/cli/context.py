@@ -38,7 +38,7 @@ class Context:
     def url(self, target: Target | None = None) -> str:
         """A runtime's address: RECONCILER_URL, else where `up` or `serve` last ran here, else the target's url."""
         configured = target.url if target else "http://127.0.0.1:8080"
-        return (self.environment.url or self.data.running_url() or configured).rstrip("/")
+        return str(self.environment.url or self.data.running_url() or configured).rstrip("/")
 
     def api_key(self, target: Target | None = None) -> str:
         """The key for a target: what its `apiKey` names, else RECONCILER_API_KEY, else the one kept by `up`.
@@ -53,9 +53,7 @@ class Context:
             if name == "RECONCILER_API_KEY" and (kept := self.data.kept_key()):
                 return kept
             if name == "RECONCILER_API_KEY":
-                raise Misuse(
-                    "no API key: set RECONCILER_API_KEY, or start `reconciler up` here, which makes one in the data folder"
-                )
+                raise Misuse("no API key: set RECONCILER_API_KEY, or start `reconciler up` here, which makes one")
             missing = f"the environment variable {name} is not set"
         else:
             path = self.repository.root / wanted["file"]

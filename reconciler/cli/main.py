@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,9 +36,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def main(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of unexpected errors.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
+    _: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Declarative GitOps for AI chatbots: bots are YAML in git, what is in git is what runs."""
     context.debug = debug
@@ -63,5 +62,9 @@ def run(arguments: list[str] | None = None) -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _log() -> None:
-    return None
+def _log() -> Path | None:
+    """Where the traceback of an unexpected error is kept: the data folder, where there is one."""
+    try:
+        return context.data.log
+    except ReconcilerError:
+        return None
