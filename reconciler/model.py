@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from reconciler.errors import Problem
+from reconciler.errors import Problem, Refusal
 
 Kind = Literal["Instance", "Credentials", "Assistant", "Settings", "Bot", "Conversation"]
 Origin = Literal["pending", "drift", "conflict", "unknown"]
@@ -202,7 +202,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` and `live` are set for updates and deletes, `spec` for creates and updates. `instance_name` is the target's
     own name of the instance. `commit` is the eight-digit commit of the live mark. `inherited` names the changed
-    fields that came from the instance's Settings.
+    fields that came from the instance's Settings. `held` says why the change is shown but not applied ("": it is
+    applied).
     """
 
     action: Action
@@ -215,6 +216,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     renamed_from: str | None = None
     labels: Mapping[str, str] = {}
     protected: bool = False
+    held: str = ""
 
     @property
     def origin(self) -> Origin:
@@ -227,7 +229,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What would make a target what a commit says; `version` is the ETag of what was read."""
+    """What would make a target what a commit says; `version` is the ETag of what was read.
+
+    `ids` are the target's ids of the owned objects that stay, by the name they are declared under. `faults` are what
+    must be put right before any of it is applied. `strangers` counts instances that this repository never declared.
+    """
 
     target: str
     commit: str | None
@@ -236,6 +242,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     changes: tuple[Change, ...]
     foreign: tuple[LiveObject, ...] = ()
     notes: tuple[str, ...] = ()
+    ids: Mapping[Ref, str] = {}
+    faults: tuple[Refusal, ...] = ()
+    strangers: int = 0
 
 
 # --- rows of the HTTP API ------------------------------------------------------------------------------------
