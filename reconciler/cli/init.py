@@ -1,0 +1,119 @@
+"""`init`: a first fleet of one's own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from reconciler.cli.output import put, say
+from reconciler.errors import Misuse
+
+_FILES: Final = {
+    "reconciler.yaml": """\
+# yaml-language-server: $schema=.schemas/config.schema.json
+apiVersion: reconciler/v1
+kind: Config
+source: {path: bots}
+sync: {interval: 60s}
+""",
+    "bots/hello/line.yaml": """\
+# yaml-language-server: $schema=../../.schemas/instance.schema.json
+# The line with its chats, the account that pays for the answers, and the defaults of the line's bots.
+apiVersion: reconciler/v1
+kind: Instance
+metadata: {name: hello}
+spec:
+  channel: web
+---
+kind: Credentials
+metadata: {name: openai-main}
+spec:
+  apiKey: {env: OPENAI_API_KEY}
+  whenMissing: builtin:demo     # without the variable, the built-in demo model answers
+---
+kind: Settings
+metadata: {name: default}
+spec:
+  credentials: openai-main
+  expire: 1h
+  keywordFinish: stop
+  delayMessage: 300ms
+  debounceTime: 500ms
+  unknownMessage: Sorry, I did not understand. Could you say it in other words?
+""",
+    "bots/hello/assistant.yaml": """\
+# yaml-language-server: $schema=../../.schemas/bot.schema.json
+apiVersion: reconciler/v1
+kind: Bot
+metadata:
+  name: assistant
+spec:
+  description: Answers every message
+  botType: chatCompletion
+  model: gpt-4o
+  maxTokens: 500
+  triggerType: all
+  systemMessages:
+    - file: prompts/assistant.md
+""",
+    "bots/hello/prompts/assistant.md": """\
+You are the assistant of a small shop. You are friendly and brief.
+
+The shop is open from Monday to Saturday, 9 am to 6 pm.
+Delivery takes two working days and costs 5 dollars; it is free from 50 dollars on.
+Goods can be returned within 30 days.
+If you do not know the answer, say so and offer that a colleague calls back.
+""",
+    "bots/hello/greets.yaml": """\
+# yaml-language-server: $schema=../../.schemas/conversation.schema.json
+apiVersion: reconciler/v1
+kind: Conversation
+metadata: {name: greets}
+spec:
+  turns:
+    - user: When are you open?
+      expect: {bot: assistant, status: opened}
+    - user: stop
+      expect: {silent: true, status: ended}
+""",
+}
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where to put it; made if it is not there.")] = Path("."),
+) -> None:
+    """A first fleet of one's own: one bot, its line and account, reconciler.yaml, editor settings.
+
+    Files that are already there are never overwritten: if one is, nothing is written.
+
+    Examples:
+
+        reconciler init my-bots
+        cd my-bots && git add --all && git commit -m "First bot" && reconciler up
+    """
+    from reconciler.cli.schema import install
+    from reconciler.desired.git import Repository
+
+    taken = [name for name in _FILES if (directory / name).exists()]
+    if taken:
+        raise Misuse(f"{directory / taken[0]} is already there: nothing was written; choose another folder")
+    try:
+        for name, text in _FILES.items():
+            file = directory / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            put(str(file))
+    except OSError as error:
+        raise Misuse(f"{error.filename} cannot be written: {error.strerror}") from error
+    for file in install(directory):
+        put(str(file))
+    try:
+        Repository.discover(directory)
+    except Misuse:
+        subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(directory)], check=True)
+        say(f"made a git repository in {directory}")
+    where = "" if directory == Path(".") else f"cd {directory} && "
+    say(f"Next: {where}git add --all && git commit -m 'First bot' && reconciler up")

@@ -1,0 +1,114 @@
+"""`serve`: the runtime alone. What `up` shares with it: the checks and the parts of a runtime process."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.context import context
+from reconciler.cli.output import say
+from reconciler.errors import Misuse
+from reconciler.settings import DataFolder
+
+if TYPE_CHECKING:
+    import socket
+
+    from reconciler.runtime.server import Serving
+
+Host = Annotated[str, typer.Option(help="The address to listen on; anything but loopback needs RECONCILER_API_KEY.")]
+Port = Annotated[int, typer.Option(help="The port to listen on; 0 takes a free one.", min=0, max=65535)]
+Data = Annotated[
+    Path | None, typer.Option(help="The data folder.  [default: RECONCILER_DATA, else .reconciler/ in the repository]")
+]
+Private = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-private-url",
+        help="A private or loopback host that functionUrl, webhook and baseUrl may name; may be given again.",
+    ),
+]
+
+
+def serve(host: Host = "127.0.0.1", port: Port = 8080, data: Data = None, allow_private_url: Private = None) -> None:
+    """The runtime alone: the HTTP API and the chats, without a reconcile loop.
+
+    Examples:
+
+        reconciler serve
+        reconciler serve --port 9000 --data /var/lib/reconciler
+    """
+    folder = (DataFolder(data) if data else context.data).make()
+    with only_one(folder):
+        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()))
+        import asyncio
+
+        import uvloop
+
+        from reconciler.runtime.server import serve as run_server
+        from reconciler.runtime.server import url_of
+
+        say(f"runtime  {url_of(listening)}/")
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_server(serving, listening))
+
+
+@contextmanager
+def only_one(folder: DataFolder) -> Iterator[None]:
+    """Holds the data folder for this process. Raises Misuse where another process holds it."""
+    with folder.lock.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            raise Misuse(
+                f"a runtime (process {holder}) already runs on {folder.path}: stop it, or choose another --data"
+            ) from error
+        import os
+
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def prepare(
+    folder: DataFolder, host: str, port: int, allow_private_urls: tuple[str, ...]
+) -> tuple[Serving, socket.socket]:
+    """The keys and the socket. Raises Misuse where the port is taken or an open address has no key of its own."""
+    environment = context.environment
+    if not environment.api_key and not _loopback(host):
+        raise Misuse(f"listening on {host} needs a key of your own: set RECONCILER_API_KEY to a long random text")
+    from reconciler.runtime.server import Serving, bind
+
+    listening = bind(host, port)
+    if environment.api_key:
+        key = environment.api_key
+    else:
+        key, made = folder.make_key()
+        if made:
+            say(f"API key  made and kept in {folder.path / 'api-key'} (RECONCILER_API_KEY is not set)")
+    serving = Serving(
+        host=host,
+        port=port,
+        database=folder.runtime_database,
+        address=folder.address,
+        api_key=key,
+        secret_key=environment.secret_key or folder.make_secret_key(),
+        openai_base_url=environment.openai_base_url,
+        allow_private_urls=allow_private_urls,
+    )
+    return serving, listening
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

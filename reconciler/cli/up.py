@@ -1,0 +1,128 @@
+"""`up`: the runtime and the reconcile loop, on the repository one stands in.
+
+The runtime is this process; the loop is a child that reaches it through its HTTP API like anybody else, so that
+reading ten thousand files never delays a chat. The child ends when its standard input closes, also when this process
+is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.context import context
+from reconciler.cli.output import say
+from reconciler.cli.serve import Data, Host, Port, Private, only_one, prepare
+from reconciler.errors import Misuse
+from reconciler.settings import DataFolder
+
+if TYPE_CHECKING:
+    from reconciler.model import Target
+
+_RESTART_MAX = 30.0  # seconds between two starts of a loop that keeps ending
+
+
+def up(
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    data: Data = None,
+    target: Annotated[
+        str | None, typer.Option(help="The target to serve.  [default: the first of reconciler.yaml]")
+    ] = None,
+    allow_private_url: Private = None,
+) -> None:
+    """The runtime and the reconcile loop, on the repository one stands in: what is committed is what runs.
+
+    Examples:
+
+        reconciler up
+        reconciler up --port 9000
+    """
+    folder = (DataFolder(data) if data else context.data).make()
+    served = _target(target)
+    with only_one(folder):
+        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()))
+        import uvloop
+
+        from reconciler.runtime.server import serve as run_server
+
+        loop = _Loop(folder, served, serving.api_key)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_server(serving, listening, ready=loop.ready, beside=loop.run))
+
+
+def _target(name: str | None) -> Target:
+    """The runtime target that this process is. Raises Misuse where there is none of that name."""
+    from reconciler.desired.config import read_config
+
+    repository = context.repository
+    config = read_config(repository, repository.resolve("HEAD"))
+    for target in config.targets:
+        if target.type == "runtime" and name in (None, target.name):
+            return target
+    known = ", ".join(target.name for target in config.targets)
+    raise Misuse(f"reconciler.yaml has no target {name or 'of type runtime'}; it has: {known}")
+
+
+class _Loop:
+    """The child process that runs the loop; started anew, with back-off, should it end."""
+
+    def __init__(self, folder: DataFolder, target: Target, api_key: str) -> None:
+        self._folder = folder
+        self._target = target
+        self._api_key = api_key
+        self._started = time.time()
+        self._passed = False
+
+    def ready(self) -> bool:
+        """Whether a pass of this run has ended, however it ended."""
+        from reconciler.reconcile.history import History
+
+        if not self._passed and self._folder.loop_database.exists():
+            with History(self._folder.loop_database) as history:
+                checked = history.checked(self._target.name)
+            self._passed = checked is not None and checked >= self._started
+        return self._passed
+
+    async def run(self, url: str) -> None:
+        root = context.repository.root
+        key_file = self._folder.path / "api-key"
+        shown = key_file.relative_to(root) if key_file.is_relative_to(root) else key_file
+        key = "RECONCILER_API_KEY" if context.environment.api_key else str(shown)
+        say(f"chat     {url}/ in a browser (its API key: {key}), or: reconciler chat INSTANCE")
+        say(f"target   {self._target.name}, from commits of {root}; Ctrl-C stops")
+        variables = dict(context.environment.variables)
+        variables |= {"RECONCILER_URL": url, "RECONCILER_DATA": str(self._folder.path.absolute())}
+        variables[self._target.api_key.get("env", "RECONCILER_API_KEY")] = self._api_key
+        command = [sys.executable, "-m", "reconciler", "run", "--until-stdin-closes", "--target", self._target.name]
+        wait = 0.5
+        while True:
+            began = time.monotonic()
+            child = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, env=variables, cwd=root, start_new_session=True
+            )
+            try:
+                status = await child.wait()
+            except asyncio.CancelledError:
+                await _end(child)
+                raise
+            wait = 0.5 if time.monotonic() - began > _RESTART_MAX else min(wait * 2, _RESTART_MAX)
+            say(f"the reconcile loop ended with exit code {status}; it starts again in {wait:.0f} s")
+            await asyncio.sleep(wait)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """Closes the child's standard input, which lets it finish its step; kills it after 15 s."""
+    assert child.stdin is not None
+    child.stdin.close()
+    try:
+        await asyncio.wait_for(child.wait(), 15)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            child.kill()
+        await child.wait()

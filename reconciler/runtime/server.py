@@ -1,0 +1,129 @@
+"""One runtime process: the store, the turn engine and the HTTP API on one socket, until it is told to stop.
+
+Before it comes the command line (`serve`, `up`), after it `runtime/app.py` and `runtime/turns.py`. Stopping is
+graceful: no new requests, then running turns finish, then the store closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+from starlette.routing import BaseRoute
+
+from reconciler.errors import Misuse
+from reconciler.llm.models import Models
+from reconciler.runtime.app import build_app
+from reconciler.runtime.console.page import chat_page
+from reconciler.runtime.notices import Notices
+from reconciler.runtime.turns import Engine
+from reconciler.store.sqlite import open_store
+
+_GRACE: Final = 30.0  # seconds that running turns have to finish once the process is told to stop
+
+
+class Serving(msgspec.Struct, frozen=True, kw_only=True):
+    """What a runtime process is started with; `address` is the file that names its URL while it runs."""
+
+    host: str
+    port: int
+    database: Path
+    address: Path
+    api_key: str
+    secret_key: str
+    openai_base_url: str | None
+    allow_private_urls: tuple[str, ...] = ()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which raises the signal that ended it anew: here a signal is an ordinary end."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises Misuse where the port is taken or the address is not this machine's."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Misuse(f"port {port} of {host} is taken by another program: choose one with --port") from error
+        raise Misuse(f"cannot listen on {host} port {port}: {error.strerror}") from error
+    listening.setblocking(False)
+    return listening
+
+
+def url_of(listening: socket.socket) -> str:
+    """The address of a listening socket as a client on this machine writes it."""
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{host}:{port}"
+
+
+async def serve(
+    serving: Serving,
+    listening: socket.socket,
+    *,
+    ready: Callable[[], bool] = lambda: True,
+    extra_routes: Sequence[BaseRoute] = (),
+    beside: Callable[[str], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Runs the runtime until SIGINT or SIGTERM. `beside` is started with the URL once it listens, and cancelled
+    before it stops."""
+    store = open_store(serving.database, serving.secret_key)
+    models = Models(serving.openai_base_url)
+    notices = Notices()
+    engine = Engine(store.fleet, store.chats, models, notices)
+    app = build_app(
+        store,
+        api_key=serving.api_key,
+        notices=notices,
+        wake=engine.wake,
+        list_models=models.list_models,
+        ready=ready,
+        extra_routes=extra_routes,
+        page=chat_page,
+        allow_private_urls=serving.allow_private_urls,
+    )
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10, timeout_keep_alive=75
+    )
+    server = _Server(config)
+    url = _announce(serving, listening)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            turning = tasks.create_task(engine.run())
+            helping = tasks.create_task(beside(url)) if beside else None
+            await server.serve(sockets=[listening])
+            if helping is not None:
+                helping.cancel()
+                await asyncio.wait([helping])
+            await engine.stop(_GRACE)
+            turning.cancel()
+    finally:
+        with suppress(FileNotFoundError):
+            serving.address.unlink()
+        await models.close()
+        store.close()
+
+
+def _announce(serving: Serving, listening: socket.socket) -> str:
+    """Writes the URL where other commands find it. The socket listens already: whoever is early waits in its queue."""
+    url = url_of(listening)
+    serving.address.write_text(url + "\n")
+    return url

@@ -1,0 +1,196 @@
+"""Writes docs/reference/ from the schemas and the commands' --help; with --check says whether it is up to date."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from reconciler import shape
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "docs" / "reference"
+NOTE = "<!-- Made by script/docs.py from {source}; do not edit. -->\n\n"
+
+
+def main() -> int:
+    pages = {
+        "yaml.md": yaml_page(),
+        "http-bodies.md": bodies_page(),
+        "commands.md": commands_page(),
+    }
+    stale = [name for name, text in pages.items() if current(name) != text]
+    if "--check" in sys.argv:
+        broken = list(broken_links())
+        for name in stale:
+            print(f"docs/reference/{name} is not what the code says: run `python script/docs.py`", file=sys.stderr)
+        for line in broken:
+            print(line, file=sys.stderr)
+        return bool(stale or broken)
+    REFERENCE.mkdir(parents=True, exist_ok=True)
+    for name in stale:
+        (REFERENCE / name).write_text(pages[name])
+        print(f"wrote docs/reference/{name}")
+    return 0
+
+
+def current(name: str) -> str | None:
+    file = REFERENCE / name
+    return file.read_text() if file.exists() else None
+
+
+def yaml_page() -> str:
+    kinds = ["instance", "credentials", "settings", "bot", "assistant", "conversation", "config"]
+    parts = [NOTE.format(source="schemas/*.schema.json"), "# YAML reference\n"]
+    for kind in kinds:
+        document = shape.schema(kind)
+        parts.append(f"\n## {document['title']}\n\n{document['description']}\n\n")
+        parts.append(table(document))
+        if examples := document.get("examples"):
+            parts.append(f"\n```json\n{pretty(examples[0])}\n```\n")
+    return "".join(parts)
+
+
+def bodies_page() -> str:
+    parts = [NOTE.format(source="schemas/http/*.schema.json"), "# Bodies of the HTTP API\n"]
+    for name in shape.names():
+        if name.startswith("http/"):
+            document = shape.schema(name)
+            parts.append(f"\n## {document['title']}\n\n{document['description']}\n\n{table(document)}")
+            if examples := document.get("examples"):
+                parts.append(f"\n```json\n{pretty(examples[0])}\n```\n")
+    return "".join(parts)
+
+
+def table(document: dict[str, Any]) -> str:
+    rows = ["| field | type | default | meaning |\n|---|---|---|---|\n"]
+    for path, node, required in fields(document):
+        default = "required" if required else ("" if "default" not in node else f"`{compact(node['default'])}`")
+        meaning = [str(node.get("description", "")), bounds(node)]
+        if examples := node.get("examples"):
+            meaning.append(f"Example: `{compact(examples[0])}`")
+        text = " ".join(part for part in meaning if part).replace("|", "\\|").replace("\n", " ")
+        rows.append(f"| `{path}` | {kind_of(node)} | {default} | {text} |\n")
+    return "".join(rows)
+
+
+def fields(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any], bool]]:
+    required = set(node.get("required", []))
+    for name, raw in node.get("properties", {}).items():
+        child = shape.resolved(raw)
+        path = f"{prefix}{name}"
+        yield path, child, name in required
+        if child.get("type") == "object" and child.get("properties"):
+            yield from fields(child, f"{path}.")
+        more = child.get("additionalProperties")
+        if isinstance(more, dict) and more.get("properties"):
+            yield from fields(more, f"{path}.<name>.")
+        items = shape.resolved(child.get("items", {}))
+        if items.get("properties") and "file" not in items["properties"]:
+            yield from fields(items, f"{path}[].")
+
+
+def kind_of(node: dict[str, Any]) -> str:
+    if "const" in node:
+        return f"`{node['const']}`"
+    if "enum" in node:
+        return ", ".join(f"`{item}`" for item in node["enum"])
+    kinds = node.get("type", "any")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    named = " or ".join(kinds)
+    if kinds == ["array"]:
+        inner = kind_of(shape.resolved(node.get("items", {})))
+        return f"list of {inner}"
+    if "integer" in kinds and "string" in kinds:
+        named = "integer or duration"
+    return f"{named}, {node['x-unit']}" if "x-unit" in node else named
+
+
+def bounds(node: dict[str, Any]) -> str:
+    said = []
+    low, high = node.get("minimum"), node.get("maximum")
+    if low is not None and high is not None:
+        said.append(f"{low} to {high}.")
+    if "maxLength" in node and node["maxLength"] < 262144:
+        said.append(f"{node['maxLength']} characters at most.")
+    if "maxItems" in node:
+        said.append(f"{node['maxItems']} entries at most.")
+    return " ".join(said)
+
+
+def compact(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def pretty(value: object) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+def commands_page() -> str:
+    from typer.main import get_command
+
+    from reconciler.cli.main import app
+
+    group: Any = get_command(app)
+    parts = [NOTE.format(source="the commands' --help"), "# Commands\n\n"]
+    parts.append("Every command has `--help`. Exit codes and environment: [the command line](../cli.md).\n")
+    for name, command in sorted(group.commands.items()):
+        if command.hidden:
+            continue
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        usage = " ".join(["reconciler", name, "[OPTIONS]", *(argument_usage(p) for p in arguments)])
+        parts.append(f"\n## {name}\n\n```text\n{usage}\n```\n\n{help_text(command.help or '')}\n")
+        rows = [row(p) for p in command.params if not getattr(p, "hidden", False) and p.name != "help"]
+        if rows:
+            parts.append("\n| option | meaning | default |\n|---|---|---|\n" + "".join(rows))
+    return "".join(parts)
+
+
+def argument_usage(param: Any) -> str:
+    shown = param.make_metavar() if hasattr(param, "human_readable_name") else param.name.upper()
+    return str(shown)
+
+
+def help_text(text: str) -> str:
+    text = re.sub(r"\n[ \t]*\n(?=Examples:)", "\n\n", text.strip())
+    return text.replace("\f", "")
+
+
+def row(param: Any) -> str:
+    names = ", ".join(f"`{opt}`" for opt in [*param.opts, *param.secondary_opts])
+    if param.param_type_name == "argument":
+        names = f"`{param.human_readable_name}`"
+    default = param.default
+    shown = "" if default in (None, False, (), []) or callable(default) else f"`{getattr(default, 'value', default)}`"
+    meaning = (param.help or "").replace("|", "\\|").replace("\n", " ")
+    return f"| {names} | {meaning} | {shown} |\n"
+
+
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def broken_links() -> Iterator[str]:
+    """Relative links of the project's own Markdown that lead nowhere."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
+        check=True,
+        capture_output=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        page = ROOT / name
+        if not page.exists() or name.startswith(("bots/", "tests/")):
+            continue
+        for target in LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
+            if target.startswith(("http://", "https://", "#", "mailto:")):
+                continue
+            if not (page.parent / target.partition("#")[0]).exists():
+                yield f"{name}: the link to {target} leads nowhere"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
