@@ -1,0 +1,97 @@
+"""One writer thread, group commit: what is answered is on disk, what fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Unavailable
+from reconciler.store.db import Database, connect
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE IF NOT EXISTS t (x INTEGER PRIMARY KEY)")
+
+
+def insert(x: int) -> object:
+    return lambda connection: connection.execute("INSERT INTO t VALUES (?)", (x,)).lastrowid
+
+
+def count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+
+
+async def test_writes_of_one_batch_are_independent(tmp_path: Path) -> None:
+    db = Database(tmp_path / "a.db", migrate)
+    results = await asyncio.gather(*(db.write(insert(x % 50)) for x in range(100)), return_exceptions=True)  # type: ignore[arg-type]
+    assert sum(isinstance(r, sqlite3.IntegrityError) for r in results) == 50
+    assert await db.read(count) == 50
+    db.close()
+    reopened = Database(tmp_path / "a.db", migrate)
+    assert await reopened.read(count) == 50
+    reopened.close()
+    reopened.close()  # a second close is harmless
+
+
+async def test_a_write_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
+    db = Database(tmp_path / "a.db", migrate)
+
+    def half(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO t VALUES (1)")
+        raise KeyError("half")
+
+    with pytest.raises(KeyError):
+        await db.write(half)
+    assert await db.read(count) == 0
+    db.close()
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    db = Database(tmp_path / "a.db", migrate)
+    db.close()
+    with pytest.raises(Unavailable):
+        await db.write(count)
+    with pytest.raises(Unavailable):
+        await db.read(count)
+
+
+async def test_a_store_that_cannot_write_tells_every_waiting_writer(tmp_path: Path) -> None:
+    db = Database(tmp_path / "a.db", migrate)
+    db._connection.execute("PRAGMA busy_timeout=50")
+    stranger = connect(tmp_path / "a.db")
+    stranger.execute("BEGIN IMMEDIATE")
+    results = await asyncio.gather(*(db.write(insert(x)) for x in range(3)), return_exceptions=True)  # type: ignore[arg-type]
+    assert [type(r) for r in results] == [Unavailable] * 3
+    stranger.execute("ROLLBACK")
+    stranger.close()
+    await db.write(insert(1))  # type: ignore[arg-type]
+    db.close()
+
+
+def test_a_failed_migration_closes_the_file(tmp_path: Path) -> None:
+    def broken(_: sqlite3.Connection) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        Database(tmp_path / "a.db", broken)
+
+
+async def test_a_cancelled_write_is_left_out(tmp_path: Path) -> None:
+    db = Database(tmp_path / "a.db", migrate)
+    blocker = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def slow(_: sqlite3.Connection) -> None:
+        asyncio.run_coroutine_threadsafe(blocker.wait(), loop).result(5)
+
+    first = asyncio.ensure_future(db.write(slow))
+    await asyncio.sleep(0.05)
+    waiting = db.submit(insert(7))  # type: ignore[arg-type]
+    assert waiting.cancel()
+    blocker.set()
+    await first
+    assert await db.read(count) == 0
+    db.close()
