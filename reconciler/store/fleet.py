@@ -1,0 +1,261 @@
+"""The fleet as it runs: instances with their credentials, assistants, bots and settings.
+
+Before it come the HTTP API's handlers (and the turn engine, which asks for a `Line`); after it `store/changes.py` and
+the database. One process holds the file, so what is asked for all the time is kept in memory: the directory of
+instances and tokens, each instance's Line and its part of `GET /fleet`, and the change counter. A change is seen there
+after it is on disk and before it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+import msgspec
+
+from reconciler.errors import Rejected
+from reconciler.model import Account, Instance, Line
+from reconciler.store import changes, reads, rows
+from reconciler.store.changes import Connection, Merge
+from reconciler.store.db import Database
+from reconciler.store.directory import Directory, Held
+from reconciler.store.rows import Fields
+from reconciler.store.vault import Vault
+
+T = TypeVar("T")
+
+
+class Fleet:
+    """See the module. Raises Rejected (404, 409, 422) for what cannot be."""
+
+    def __init__(self, db: Database, vault: Vault) -> None:
+        self._db, self._vault = db, vault
+        self._lock = threading.Lock()
+        self.directory = Directory()
+        self._lines: dict[str, Line] = {}
+        self._parts: dict[str, bytes] = {}
+        self._epochs: dict[str, int] = {}
+        self._version, self._id = 0, ""
+        db.submit(self._load).result()
+
+    def _load(self, c: Connection) -> None:
+        kept = c.execute("SELECT id, version, sealed FROM fleet").fetchone()
+        if kept["sealed"] is None:
+            c.execute("UPDATE fleet SET sealed=?", (self._vault.seal(kept["id"]),))
+        else:
+            self._vault.open(kept["sealed"])  # the right secret key, or Misuse now and not at the first chat
+        self._id, self._version = kept["id"], kept["version"]
+        for found in c.execute("SELECT * FROM instances ORDER BY rowid"):
+            sealed = (found["token"], found["token_digest"], found["secret"], found["secret_digest"])
+            row = rows.decode(found["row"])
+            self.directory.hold(Held(msgspec.convert(row, Instance), row, *sealed))
+
+    # --- the directory ---------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> str:
+        """The state of the whole fleet: another text after every change."""
+        return f"{self._id}-{self._version}"
+
+    def instance(self, name: str) -> Instance | None:
+        """The instance of this name."""
+        return self.directory.by_name(name)
+
+    def instance_by_number(self, number: str) -> Instance | None:
+        """The instance that answers for this number."""
+        return self.directory.by_number(number)
+
+    def instance_by_token(self, token: str) -> Instance | None:
+        """The instance that this token opens. Looked up by a keyed digest: its time says nothing of the tokens."""
+        return self.directory.by_token(self._vault.digest(token))
+
+    def instance_by_secret(self, secret: str) -> Instance | None:
+        """The instance whose webhook secret this is."""
+        return self.directory.by_secret(self._vault.digest(secret))
+
+    def secrets_of(self, id: str) -> tuple[str, str]:
+        """The instance's token and webhook secret in clear, for whoever holds the global key."""
+        held = self.directory[id]
+        return self._vault.open(held.token), self._vault.open(held.secret)
+
+    # --- changes ---------------------------------------------------------------------------------------------
+
+    async def _change(
+        self, instance_id: str, change: Callable[[Connection], T], after: Callable[[T], None] = lambda _: None
+    ) -> T:
+        """Runs a change and the counter in one transaction; memory follows once it is on disk, whoever still waits."""
+
+        def counted(c: Connection) -> tuple[T, int]:
+            value = change(c)
+            return value, c.execute("UPDATE fleet SET version=version+1 RETURNING version").fetchone()[0]
+
+        def follow(done: Future[tuple[T, int]]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            with self._lock:
+                after(done.result()[0])
+                self._epochs[instance_id] = self._epochs.get(instance_id, 0) + 1
+                self._lines.pop(instance_id, None)
+                self._parts.pop(instance_id, None)
+                self._version = done.result()[1]
+
+        future = self._db.submit(counted)
+        future.add_done_callback(follow)
+        return (await asyncio.wrap_future(future))[0]
+
+    async def create_instance(self, body: Fields) -> tuple[Instance, str]:
+        """A new instance and its token. `body`: instanceName, integration, number, token, webhook (URL), retention."""
+        token = body.get("token") or str(uuid.uuid4()).upper()
+        secret = secrets.token_urlsafe(24)
+        row = rows.instance_row(str(uuid.uuid4()), body["instanceName"], body)
+        seal, digest = self._vault.seal, self._vault.digest
+        sealed = (seal(token), digest(token), seal(secret), digest(secret))
+        held = Held(msgspec.convert(row, Instance), row, *sealed)
+        hold = self.directory.hold
+        await self._change(row["id"], lambda c: changes.create_instance(c, row, sealed), lambda _: hold(held))
+        return held.instance, token
+
+    async def update_instance(self, id: str, merge: Merge) -> Instance:
+        """An instance with what `merge` makes of its integration, number, webhook and retention."""
+
+        def hold(row: Fields) -> None:
+            if self.directory.by_id(id) is not None:
+                held = msgspec.structs.replace(self.directory[id], instance=msgspec.convert(row, Instance), row=row)
+                self.directory.hold(held)
+
+        row = await self._change(id, lambda c: changes.update_instance(c, id, merge), hold)
+        return msgspec.convert(row, Instance)
+
+    async def delete_instance(self, id: str) -> None:
+        """An instance with its bots, credentials, chats, everything."""
+        await self._change(id, lambda c: changes.delete_instance(c, id), lambda _: self.directory.let_go(id))
+
+    async def create_credentials(self, instance_id: str, body: Fields) -> str:
+        """New credentials from a valid body; the row as JSON."""
+        sealed = self._vault.seal(body["apiKey"])
+        return await self._change(instance_id, lambda c: changes.create_credentials(c, instance_id, body, sealed))
+
+    async def update_credentials(self, instance_id: str, id: str, merge: Merge) -> str:
+        """Credentials with what `merge` makes of their fields (the key in clear among them); the row as JSON."""
+        seal, open_ = self._vault.seal, self._vault.open
+        return await self._change(
+            instance_id, lambda c: changes.update_credentials(c, instance_id, id, merge, seal, open_)
+        )
+
+    async def delete_credentials(self, instance_id: str, id: str) -> None:
+        """409 while a bot or the Settings use them."""
+        await self._change(instance_id, lambda c: changes.delete_credentials(c, instance_id, id))
+
+    async def create_bot(self, instance_id: str, body: Fields) -> str:
+        """A new bot from a valid body; the row as JSON."""
+        return await self._change(instance_id, lambda c: changes.create_bot(c, instance_id, body))
+
+    async def update_bot(self, instance_id: str, id: str, merge: Merge) -> str:
+        """A bot with what `merge` makes of its fields; the row as JSON."""
+        return await self._change(instance_id, lambda c: changes.update_bot(c, instance_id, id, merge))
+
+    async def delete_bot(self, instance_id: str, id: str) -> None:
+        """A bot with its sessions."""
+        await self._change(instance_id, lambda c: changes.delete_bot(c, instance_id, id))
+
+    async def create_assistant(self, instance_id: str, body: Fields) -> str:
+        """A new assistant from a valid body; the row as JSON."""
+        return await self._change(instance_id, lambda c: changes.create_assistant(c, instance_id, body))
+
+    async def update_assistant(self, instance_id: str, id: str, merge: Merge) -> str:
+        """An assistant with what `merge` makes of its fields; the row as JSON."""
+        return await self._change(instance_id, lambda c: changes.update_assistant(c, instance_id, id, merge))
+
+    async def delete_assistant(self, instance_id: str, id: str) -> None:
+        """An assistant."""
+        await self._change(instance_id, lambda c: changes.delete_assistant(c, instance_id, id))
+
+    async def set_settings(self, instance_id: str, merge: Merge) -> str:
+        """The Settings with what `merge` makes of their fields; the row as JSON."""
+        return await self._change(instance_id, lambda c: changes.set_settings(c, instance_id, merge))
+
+    # --- reads -----------------------------------------------------------------------------------------------
+
+    async def bots(self, instance_id: str) -> str:
+        """All bots of the instance, oldest first, as a JSON list."""
+        return await self._db.read(lambda c: reads.listing(c, "bots", instance_id))
+
+    async def credentials(self, instance_id: str) -> str:
+        """All credentials of the instance, oldest first, as a JSON list."""
+        return await self._db.read(lambda c: reads.listing(c, "credentials", instance_id))
+
+    async def assistants(self, instance_id: str) -> str:
+        """All assistants of the instance, oldest first, as a JSON list."""
+        return await self._db.read(lambda c: reads.listing(c, "assistants", instance_id))
+
+    async def bot(self, instance_id: str, id: str) -> str:
+        """One bot as JSON, or 404."""
+        return await self._one("bots", "bot", instance_id, id)
+
+    async def assistant(self, instance_id: str, id: str) -> str:
+        """One assistant as JSON, or 404."""
+        return await self._one("assistants", "assistant", instance_id, id)
+
+    async def settings(self, instance_id: str) -> tuple[Fields | None, Fields | None]:
+        """The Settings' row and that of their fallback bot, each None where there is none."""
+
+        def look(c: Connection) -> tuple[Fields | None, Fields | None]:
+            found = c.execute(
+                "SELECT s.row, b.row AS bot FROM settings s LEFT JOIN bots b ON b.id = s.fallback_id"
+                " WHERE s.instance_id=?",
+                (instance_id,),
+            ).fetchone()
+            if found is None:
+                return None, None
+            return rows.decode(found["row"]), rows.decode(found["bot"]) if found["bot"] else None
+
+        return await self._db.read(look)
+
+    async def account(self, instance_id: str, wanted: str | None) -> Account:
+        """The credentials of this id or name, else the Settings', ready for a call. Raises Rejected 404."""
+        line = await self.line(instance_id)
+        if not wanted and line is not None and line.settings is not None:
+            wanted = line.settings.openai_creds_id
+        if not wanted:
+            raise Rejected(404, "No credentials: name some with ?openaiCredsId=, or set openaiCredsId in the settings")
+        accounts = line.accounts if line else {}
+        named = next((account for account in accounts.values() if account.name == wanted), None)
+        if (account := accounts.get(wanted, named)) is None:
+            raise changes.missing("credentials", wanted)
+        return account
+
+    async def line(self, instance_id: str) -> Line | None:
+        """All that answering the instance's chats needs; None once it is deleted."""
+        if (line := self._lines.get(instance_id)) is not None:
+            return line
+        epoch = self._epochs.get(instance_id, 0)
+        if (line := await self._db.read(reads.snapshot(lambda c: reads.line(c, instance_id, self._vault)))) is not None:
+            with self._lock:
+                if self._epochs.get(instance_id, 0) == epoch:
+                    self._lines[instance_id] = line
+        return line
+
+    async def part(self, instance_id: str) -> bytes:
+        """One instance's part of `GET /fleet`: its row, credentials, settings, assistants and bots."""
+        if (part := self._parts.get(instance_id)) is not None:
+            return part
+        epoch = self._epochs.get(instance_id, 0)
+        part = (await self._db.read(reads.snapshot(lambda c: reads.part(c, instance_id)))).encode()
+        with self._lock:
+            if self._epochs.get(instance_id, 0) == epoch:
+                self._parts[instance_id] = part
+        return part
+
+    async def _one(self, table: str, kind: str, instance_id: str, id: str) -> str:
+        def look(c: Connection) -> str | None:
+            found = c.execute(f"SELECT row FROM {table} WHERE instance_id=? AND id=?", (instance_id, id)).fetchone()  # noqa: S608
+            return found["row"] if found else None
+
+        if (row := await self._db.read(look)) is None:
+            raise changes.missing(kind, id)
+        return row
