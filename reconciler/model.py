@@ -366,7 +366,8 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """One inbound message as a channel understood it.
 
     `text` is None where there is nothing to read (a sticker); `kind` is the channel's own word for the content
-    (`conversation`, `audioMessage`, …); `at` is seconds since the epoch when it arrived.
+    (`conversation`, `audioMessage`, …); `at` is seconds since the epoch when it arrived. `send`: the business says
+    it through the API (sendText), so that the channel must carry it.
     """
 
     id: str
@@ -377,13 +378,15 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     text: str | None
     at: float
+    send: bool = False
 
 
 class Spoken(msgspec.Struct, frozen=True):
-    """One entry of a session's history."""
+    """One entry of a session's history; `at` is seconds since the epoch when it was said."""
 
     role: Literal["user", "assistant"]
     text: str
+    at: float = 0.0
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,249 @@
+"""Chats on SQLite: the inbox, sessions and transcripts, and what the turn engine needs of them.
+
+Before it come the channels (`accept`) and the HTTP API (`set_status`, `sessions`, `transcript`, `forget`); after it
+`runtime/turns.py`, which claims chats, settles what it heard, finishes turns and says what is due. The statements are
+in `leases.py` and `outbox.py`; here each becomes one transaction, many of which share a commit.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from reconciler.model import Heard, Session, Spoken, Status
+from reconciler.store import leases, outbox
+from reconciler.store.chats_tables import DONE, FAILED, MIGRATIONS, NEW, WAITING
+from reconciler.store.db import Database
+from reconciler.talk.decide import Discard, End, switch
+
+__all__ = ["DONE", "FAILED", "MIGRATIONS", "NEW", "WAITING", "Chats", "Said"]
+
+_SWEEP: Final = 2_000  # rows deleted in one transaction, so that no turn waits for a sweep
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One message of a transcript; `timestamp` in whole seconds since the epoch, `bot_id` the bot that said it."""
+
+    id: str
+    from_me: bool
+    text: str | None
+    media_url: str | None = None
+    timestamp: int
+    bot_id: str | None = None
+
+
+class Chats:
+    """The chats of one database. All times are seconds since the epoch."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    # --- for channels and the HTTP API -----------------------------------------------------------------------
+
+    async def accept(self, heard: Sequence[Heard]) -> list[bool]:
+        """Stores messages for good and wakes their chats, in one transaction. True for each that was not known yet.
+
+        A message is known by its instance and id (docs/conversation.md, "A message arrives"). Raises
+        sqlite3.IntegrityError for an instance that is not there.
+        """
+        messages = [_storable(message) for message in heard]
+
+        def write(connection: sqlite3.Connection) -> list[bool]:
+            return [_accept(connection, message) for message in messages]
+
+        return await self._db.write(write)
+
+    async def set_status(self, instance_id: str, jid: str, status: Status | Literal["delete"], now: float) -> int:
+        """Switches a chat: its newest session, or with `delete` all of them. How many sessions were touched."""
+
+        def write(connection: sqlite3.Connection) -> int:
+            chat = (instance_id, jid)
+            session, actions = switch(leases.newest_session(connection, chat), status, now)
+            if Discard() in actions:
+                leases.discard_waiting(connection, chat)
+                connection.execute("DELETE FROM outbox WHERE instance_id = ? AND jid = ?", chat)
+            if session is not None:
+                return connection.execute(
+                    "UPDATE sessions SET status = ?, active_at = ? WHERE id = ?",
+                    (session.status, session.active_at, session.id),
+                ).rowcount
+            if any(isinstance(action, End) for action in actions):
+                return connection.execute("DELETE FROM sessions WHERE instance_id = ? AND jid = ?", chat).rowcount
+            return 0
+
+        return await self._db.write(write)
+
+    async def sessions(self, instance_id: str, bot_id: str) -> list[Session]:
+        """The sessions of a bot, oldest first."""
+        return await self._db.read(lambda connection: leases.sessions_of(connection, instance_id, bot_id))
+
+    async def session(self, instance_id: str, jid: str) -> Session | None:
+        """The newest session of a chat."""
+        return await self._db.read(lambda connection: leases.newest_session(connection, (instance_id, jid)))
+
+    async def transcript(self, instance_id: str, jid: str, after: str | None, limit: int) -> list[Said]:
+        """What was said in a chat by whomever, oldest first: `limit` messages after the one with the id `after`;
+        without it (or where it is not there any more) the newest `limit`.
+        """
+
+        def look(connection: sqlite3.Connection) -> list[Said]:
+            chat = (instance_id, jid)
+            since = (
+                after
+                and connection.execute(
+                    "SELECT seq FROM messages WHERE instance_id = ? AND jid = ? AND id = ?", (*chat, after)
+                ).fetchone()
+            )
+            select = "SELECT id, from_me, text, media_url, at, bot_id FROM messages WHERE instance_id = ? AND jid = ?"
+            if since:
+                rows = connection.execute(f"{select} AND seq > ? ORDER BY seq LIMIT ?", (*chat, since[0], limit))
+                return [_said(row) for row in rows]
+            rows = connection.execute(f"{select} ORDER BY seq DESC LIMIT ?", (*chat, limit))
+            return [_said(row) for row in rows][::-1]
+
+        return await self._db.read(look)
+
+    async def forget(self, instance_id: str, jid: str) -> int:
+        """Deletes everything of a chat: messages, sessions, what was to be said. How many messages there were."""
+
+        def write(connection: sqlite3.Connection) -> int:
+            chat = (instance_id, jid)
+            for table in ("sessions", "outbox", "pushes", "chats"):
+                connection.execute(f"DELETE FROM {table} WHERE instance_id = ? AND jid = ?", chat)  # noqa: S608
+            return connection.execute("DELETE FROM messages WHERE instance_id = ? AND jid = ?", chat).rowcount
+
+        return await self._db.write(write)
+
+    # --- for the turn engine -----------------------------------------------------------------------------------
+
+    async def take_over(self) -> int:
+        """Gives back every lease of the process that had the file before. How many there were."""
+        return await self._db.write(leases.release_all)
+
+    async def claim(self, now: float, limit: int, lease: float) -> tuple[list[leases.Claim], float | None]:
+        """As `leases.claim`."""
+        return await self._db.write(lambda connection: leases.claim(connection, now, limit, lease))
+
+    async def settle(self, done: leases.Settling, now: float) -> bool:
+        """As `leases.settle`."""
+        return await self._db.write(lambda connection: leases.settle(connection, done, now))
+
+    async def finish(self, done: leases.Ending, now: float) -> bool:
+        """As `leases.finish`."""
+        return await self._db.write(lambda connection: leases.finish(connection, done, now))
+
+    async def retry(self, claim: leases.Claim, at: float) -> bool:
+        """As `leases.retry`."""
+        return await self._db.write(lambda connection: leases.retry(connection, claim, at))
+
+    async def give_up(self, claim: leases.Claim) -> bool:
+        """As `leases.give_up`: the messages are marked failed."""
+        return await self._db.write(lambda connection: leases.give_up(connection, claim, FAILED))
+
+    async def renew(self, claims: Sequence[leases.Claim], until: float) -> None:
+        """As `leases.renew`."""
+        await self._db.write(lambda connection: leases.renew(connection, claims, until))
+
+    async def due_instances(self, now: float) -> list[str]:
+        """As `outbox.due_instances`."""
+        return await self._db.read(lambda connection: outbox.due_instances(connection, now))
+
+    async def say(
+        self, hooked: Mapping[str, bool], now: float, limit: int
+    ) -> tuple[list[tuple[str, str]], float | None]:
+        """As `outbox.say`."""
+        return await self._db.write(lambda connection: outbox.say(connection, hooked, now, limit))
+
+    async def due_pushes(self, now: float, limit: int) -> tuple[list[outbox.Push], float | None]:
+        """As `outbox.due_pushes`."""
+        return await self._db.read(lambda connection: outbox.due_pushes(connection, now, limit))
+
+    async def end_push(self, seq: int, again_at: float | None) -> None:
+        """As `outbox.end_push`."""
+        await self._db.write(lambda connection: outbox.end_push(connection, seq, again_at))
+
+    async def instances(self) -> list[str]:
+        """The instances that have chats."""
+        return await self._db.read(
+            lambda connection: [row[0] for row in connection.execute("SELECT DISTINCT instance_id FROM chats")]
+        )
+
+    async def sweep(self, instance_id: str, before: float) -> int:
+        """Deletes what is older than a time: messages that are done with, sessions, what sessions remember.
+
+        In small transactions; returns how many rows went.
+        """
+        gone = 0
+        while some := await self._db.write(lambda connection: _sweep(connection, instance_id, before)):
+            gone += some
+        return gone
+
+
+def _accept(connection: sqlite3.Connection, message: Heard) -> bool:
+    new = connection.execute(
+        "INSERT INTO messages (instance_id, id, jid, from_me, push_name, kind, text, at, send, state)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (instance_id, id) DO NOTHING",
+        (
+            message.instance_id,
+            message.id,
+            message.jid,
+            message.from_me,
+            message.push_name,
+            message.kind,
+            message.text,
+            message.at,
+            message.send,
+            NEW,
+        ),
+    )
+    if not new.rowcount:
+        return False
+    leases.wake(connection, (message.instance_id, message.jid))
+    return True
+
+
+def _storable(message: Heard) -> Heard:
+    """The message without halves of surrogate pairs, which JSON can carry and UTF-8 cannot."""
+    changed = {
+        field: text.encode("utf-8", "replace").decode()
+        for field in ("id", "jid", "push_name", "kind", "text")
+        if (text := getattr(message, field)) is not None and not text.isascii()
+    }
+    return msgspec.structs.replace(message, **changed) if changed else message
+
+
+def _said(row: sqlite3.Row) -> Said:
+    id, from_me, text, media_url, at, bot_id = row
+    return Said(id=id, from_me=bool(from_me), text=text, media_url=media_url, timestamp=int(at), bot_id=bot_id)
+
+
+def _sweep(connection: sqlite3.Connection, instance_id: str, before: float) -> int:
+    messages = connection.execute(
+        "DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE instance_id = ? AND at < ?"
+        " AND state >= ? LIMIT ?)",
+        (instance_id, before, DONE, _SWEEP),
+    ).rowcount
+    sessions = connection.execute(
+        "DELETE FROM sessions WHERE seq IN (SELECT seq FROM sessions WHERE instance_id = ? AND active_at < ? LIMIT ?)",
+        (instance_id, before, _SWEEP),
+    ).rowcount
+    trimmed = 0
+    long_lived = connection.execute(
+        "SELECT id, history FROM sessions WHERE instance_id = ? AND created_at < ?"
+        " AND json_extract(history, '$[0].at') < ? LIMIT ?",
+        (instance_id, before, before, _SWEEP),
+    ).fetchall()
+    for id, history in long_lived:
+        kept = [entry for entry in msgspec.json.decode(history, type=list[Spoken]) if entry.at >= before]
+        trimmed += connection.execute(
+            "UPDATE sessions SET history = ? WHERE id = ?", (msgspec.json.encode(kept).decode(), id)
+        ).rowcount
+    asleep = connection.execute(
+        "DELETE FROM chats WHERE instance_id = ? AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM messages m"
+        " WHERE m.instance_id = chats.instance_id AND m.jid = chats.jid)",
+        (instance_id,),
+    ).rowcount
+    return messages + sessions + trimmed + asleep

@@ -1,0 +1,157 @@
+"""What a model is asked, and how its answer is said.
+
+Before it comes `decide` with a turn to answer; after it `llm` with the request, and the outbox with the parts.
+`Request` knows no provider: both of OpenAI's APIs and the demo model read it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from reconciler.model import Bot, Heard, Line, Session, Spoken
+from reconciler.talk.effective import Effective
+
+HISTORY: Final = 20  # messages of the session that the model sees again
+HISTORY_TOKENS: Final = 8_000  # and how many tokens of them, as estimated by `tokens`
+TYPING_CAP: Final = 20.0  # seconds that "typing" of one message takes at the most
+
+
+class Utterance(msgspec.Struct, frozen=True):
+    """One message of a request."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn's question to a model.
+
+    `api`: `chat` (chat completions) or `responses`; `instructions` are used by the latter. `key` names the turn, the
+    same each time it is tried; `jid` and `push_name` are told to the functions at `function_url`.
+    """
+
+    api: Literal["chat", "responses"]
+    model: str | None
+    instructions: str | None
+    messages: tuple[Utterance, ...]
+    max_tokens: int | None
+    temperature: float | None
+    reasoning_effort: str | None
+    tools: tuple[dict[str, Any], ...]
+    function_url: str | None
+    key: str
+    jid: str
+    push_name: str | None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One message of a reply; `delay` is how many seconds after the one before it (or the turn's end) it is sent."""
+
+    text: str
+    delay: float
+
+
+def tokens(text: str) -> int:
+    """A cautious estimate: a token for each three bytes, and four for the message around them."""
+    return len(text.encode("utf-8", "replace")) // 3 + 4
+
+
+def turn_text(messages: Iterable[Heard]) -> str:
+    """The readable messages of a turn in the order in which they came, joined by newlines; "" if there are none."""
+    return "\n".join(message.text for message in messages if message.text is not None and message.text.strip())
+
+
+def remembered(history: Sequence[Spoken]) -> tuple[Spoken, ...]:
+    """The end of a session's history that fits: 20 messages, about 8,000 tokens, in order."""
+    kept: list[Spoken] = []
+    left = HISTORY_TOKENS
+    for entry in reversed(history[-HISTORY:]):
+        left -= tokens(entry.text)
+        if left < 0:
+            break
+        kept.append(entry)
+    return tuple(reversed(kept))
+
+
+def compose(line: Line, bot: Bot, session: Session, messages: Sequence[Heard]) -> Request:
+    """The request for a turn. An assistant's instructions, model and tools are those declared under its
+    `assistantId`; the bot's systemMessages are added to them, its model and tools win.
+    """
+    assistant = line.assistants.get(bot.assistant_id or "") if bot.bot_type == "assistant" else None
+    system, talk = bot.system_messages or (), _talk(session, messages)
+    if bot.bot_type == "assistant":
+        first = (assistant.instructions or "",) if assistant else ()
+        instructions: str | None = "\n\n".join(text for text in (*first, *system) if text) or None
+        lead: tuple[Utterance, ...] = ()
+    else:
+        instructions = None
+        lead = (
+            *(Utterance("system", text) for text in system),
+            *(Utterance("assistant", text) for text in bot.assistant_messages or ()),
+            *(Utterance("user", text) for text in bot.user_messages or ()),
+        )
+    return Request(
+        api="responses" if bot.bot_type == "assistant" else "chat",
+        model=bot.model or (assistant.model if assistant else None),
+        instructions=instructions,
+        messages=(*lead, *talk),
+        max_tokens=bot.max_tokens,
+        temperature=_first(bot.temperature, assistant and assistant.temperature),
+        reasoning_effort=_first(bot.reasoning_effort, assistant and assistant.reasoning_effort),
+        tools=_tools(bot.tools or (), (assistant.tools or ()) if assistant else ()),
+        function_url=bot.function_url,
+        key=f"{session.id}:{messages[-1].id}",
+        jid=session.jid,
+        push_name=session.push_name,
+    )
+
+
+def parts(text: str, own: Effective) -> tuple[Part, ...]:
+    """A reply as the messages in which it is said, with their delays."""
+    pieces = split(text) if own.split_messages else [text.strip()]
+    return tuple(Part(piece, delay(piece, own)) for piece in pieces if piece)
+
+
+def delay(text: str, own: Effective) -> float:
+    """Seconds before a message is sent: `delayMessage`, and `timePerChar` for each character, 20 s at the most."""
+    return own.delay_message / 1000 + min(own.time_per_char * len(text) / 1000, TYPING_CAP)
+
+
+_FENCE: Final = re.compile(r" {0,3}(`{3,}|~{3,})")
+
+
+def split(text: str) -> list[str]:
+    """The parts of a text between its blank lines; blank lines within a code fence do not count (CommonMark 4.5)."""
+    pieces: list[list[str]] = [[]]
+    fence = ""
+    for row in text.splitlines():
+        mark = _FENCE.match(row)
+        if fence:
+            if mark and mark[1].startswith(fence) and not row.strip(" `~"):
+                fence = ""
+        elif mark:
+            fence = mark[1]
+        elif not row.strip():
+            pieces.append([])
+            continue
+        pieces[-1].append(row)
+    return [piece for rows in pieces if (piece := "\n".join(rows).strip("\n"))]
+
+
+def _talk(session: Session, messages: Sequence[Heard]) -> tuple[Utterance, ...]:
+    history = tuple(Utterance(entry.role, entry.text) for entry in remembered(session.history))
+    return (*history, Utterance("user", turn_text(messages)))
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
+
+
+def _tools(own: Sequence[dict[str, Any]], inherited: Sequence[dict[str, Any]]) -> tuple[dict[str, Any], ...]:
+    """The bot's tools and the assistant's; of two functions of one name the bot's."""
+    names = {tool.get("name") for tool in own if tool.get("type") == "function"}
+    return (*own, *(tool for tool in inherited if tool.get("type") != "function" or tool.get("name") not in names))
