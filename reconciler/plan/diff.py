@@ -1,0 +1,343 @@
+"""What differs, and who moved it: desired, live and last applied become a plan.
+
+Before it `own` pairs declared with live objects; after it `gate` judges the plan and `order` makes steps of it. What
+was last applied is the YAML at the commit that a live mark names. Only git knows it, so it comes as data: `questions`
+says which objects differ and which commits their marks name, the shell looks there and hands the answers to `diff`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from reconciler.errors import Refusal
+from reconciler.model import (
+    Change,
+    Desired,
+    FieldChange,
+    Live,
+    LiveObject,
+    Mark,
+    Object,
+    Origin,
+    Plan,
+    Ref,
+    Secret,
+    same_secret,
+)
+from reconciler.plan.own import MARKED, Owned, Pair, own
+from reconciler.talk.match import trigger_key
+
+SENSITIVE: Final = "(sensitive)"
+SECRET_FIELDS: Final = frozenset({"apiKey"})
+
+# Fields that are the demo model's where a key is missing and `whenMissing` allows it.
+_REPLACED: Final = frozenset({"baseUrl", "organization", "project"})
+
+# Fields that name another object of the instance, and the kind they name.
+_REFERENCES: Final[Mapping[str, str]] = {"credentials": "Credentials", "fallbackBot": "Bot"}
+
+Renames = Mapping[tuple[str, str, str], str]  # (kind, instance, name in the live mark) -> name now
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What must be known of git: how `ref` was declared, as `was`, at the newest of `commits` (eight digits each)."""
+
+    ref: Ref
+    was: str
+    instance_name: str
+    commits: tuple[str, ...]
+
+
+class Before(msgspec.Struct, frozen=True, kw_only=True):
+    """What git says of earlier commits.
+
+    `instances`: YAML names of live instances that are no longer declared but were, by the target's name of them.
+    `objects`: how an object was last applied; absent where its commit is not to be had.
+    """
+
+    instances: Mapping[str, str] = {}
+    objects: Mapping[Ref, Object] = {}
+
+
+def questions(desired: Desired, live: Live, former: Mapping[str, str]) -> tuple[Question, ...]:
+    """What `diff` needs to know of earlier commits: one question for each object that differs or is to be deleted."""
+    owned = own(desired, live, former)
+    renames = _renames(owned)
+    marks: dict[str, set[str]] = {}
+    for one in live.objects:
+        if one.mark is not None and one.mark.source == desired.source:
+            marks.setdefault(one.instance, set()).add(one.mark.commit)
+    asked = []
+    for pair in owned.pairs:
+        if pair.live is None or not any(_differences(pair, renames)):
+            continue
+        mark = pair.live.mark
+        commits = (mark.commit,) if mark else tuple(sorted(marks.get(pair.live.instance, ())))
+        if commits:
+            ref = pair.object.ref
+            asked.append(Question(ref=ref, was=pair.was, instance_name=pair.live.instance, commits=commits))
+    for ref, one in owned.orphans:
+        assert one.mark is not None
+        asked.append(Question(ref=ref, was=ref.name, instance_name=one.instance, commits=(one.mark.commit,)))
+    return tuple(asked)
+
+
+def diff(
+    desired: Desired,
+    live: Live,
+    before: Before | None = None,
+    *,
+    target: str,
+    prune: bool = True,
+    self_heal: bool = True,
+    allow: Collection[str] = (),
+) -> Plan:
+    """The plan that makes `live` what `desired` says; pure, and in a stable order.
+
+    Without `prune` deletes, without `self_heal` changes that are all drift are shown but held. `allow` holds what a
+    person permitted, such as `delete-instance:bistro`.
+    """
+    before = before or Before()
+    owned = own(desired, live, before.instances)
+    renames = _renames(owned)
+    changes = []
+    for pair in owned.pairs:
+        name = owned.names[pair.object.ref.instance]
+        if pair.live is None:
+            changes.append(_create(pair.object, name))
+        elif (change := _update(pair, name, before, renames)) is not None:
+            if not self_heal and all(field.origin == "drift" for field in change.fields):
+                change = msgspec.structs.replace(change, held="self-healing is off")
+            changes.append(change)
+    held = "" if prune else "pruning is off"
+    gone = {one.instance for name, one in owned.left.items() if allowed_instance(name, one.instance, allow)}
+    users = _users(owned, live, gone)
+    deletes = [
+        _delete(ref, one, before.objects.get(ref), held or users.get((ref.kind, one.instance, ref.name), ""))
+        for ref, one in owned.orphans
+    ]
+    for name, one in owned.left.items():
+        if allowed_instance(name, one.instance, allow):
+            deletes.append(_delete(Ref("Instance", name, name), one, None, held))
+    return Plan(
+        target=target,
+        commit=desired.commit,
+        source=desired.source,
+        version=live.version,
+        changes=(*changes, *deletes),
+        foreign=owned.foreign,
+        notes=(*desired.notes, *_notes(owned, changes, deletes, before, allow)),
+        ids={pair.object.ref: pair.live.id for pair in owned.pairs if pair.live is not None},
+        faults=(*owned.faults, *_marks_lost(owned, desired), *_empty(desired, deletes, allow)),
+        strangers=owned.strangers,
+    )
+
+
+def allowed_instance(name: str, instance_name: str, allow: Collection[str]) -> bool:
+    """Whether a person permitted to delete this instance, by its YAML name or the target's."""
+    return f"delete-instance:{name}" in allow or f"delete-instance:{instance_name}" in allow
+
+
+def plain(value: Any) -> Any:
+    """A value as it is compared: tuples are lists, and what is empty is unset."""
+    if isinstance(value, tuple):
+        value = list(value)
+    return None if value in ("", [], {}) else value
+
+
+# --- one object ----------------------------------------------------------------------------------------------
+
+
+def _create(one: Object, name: str) -> Change:
+    return Change(action="create", ref=one.ref, instance_name=name, spec=one.spec, labels=one.labels)
+
+
+def _update(pair: Pair, name: str, before: Before, renames: Renames) -> Change | None:
+    one, last = pair.object, before.objects.get(pair.object.ref)
+    fields = tuple(
+        FieldChange(field=field, before=live, after=wanted, origin=_origin(pair, field, live, wanted, last, renames))
+        for field, live, wanted in _differences(pair, renames)
+    )
+    if not fields:
+        return None
+    return Change(
+        action="update",
+        ref=one.ref,
+        instance_name=name,
+        fields=fields,
+        spec=one.spec,
+        live=pair.live,
+        inherited=tuple(field.field for field in fields if field.field in one.inherited),
+        renamed_from=pair.was if pair.was != one.ref.name else None,
+        labels=one.labels,
+    )
+
+
+def _delete(ref: Ref, one: LiveObject, last: Object | None, held: str) -> Change:
+    return Change(
+        action="delete",
+        ref=ref,
+        instance_name=one.instance,
+        live=one,
+        labels=last.labels if last else {},
+        protected=last.protect if last else False,
+        held=held,
+    )
+
+
+def _differences(pair: Pair, renames: Renames) -> Iterator[tuple[str, Any, Any]]:
+    """Each field that differs: its name, the live and the wanted value; secrets never appear."""
+    one, live = pair.object, pair.live
+    assert live is not None
+    if pair.was != one.ref.name:
+        yield "name", pair.was, one.ref.name
+    unresolved = one.ref.kind == "Credentials" and not isinstance(one.spec.get("apiKey"), Secret)
+    for field, value in one.spec.items():
+        if field == "whenMissing" or (field in _REPLACED and unresolved and one.spec.get("whenMissing")):
+            continue
+        found = live.spec.get(field)
+        if field in SECRET_FIELDS:
+            if isinstance(value, Secret) and not (isinstance(found, str) and same_secret(found, value.value)):
+                yield field, SENSITIVE, SENSITIVE
+            continue
+        wanted = _text(field, plain(value))
+        is_now = _now(one.ref, field, _text(field, plain(found)), renames)
+        if wanted != is_now:
+            yield field, is_now, wanted
+
+
+def _origin(pair: Pair, field: str, live: Any, wanted: Any, last: Object | None, renames: Renames) -> Origin:
+    if field == "name" or field in SECRET_FIELDS:
+        return "pending"
+    if last is None:
+        return "unknown"
+    if field in _REPLACED and (last.spec.get("whenMissing") or pair.object.spec.get("whenMissing")):
+        return "pending"  # which of the two is meant depends on the environment, not on git
+    applied = _now(pair.object.ref, field, _text(field, plain(last.spec.get(field))), renames)
+    if applied == live:
+        return "pending"
+    return "drift" if applied == wanted else "conflict"
+
+
+def _text(field: str, value: Any) -> Any:
+    """A description loses the blanks at its end, which the mark behind it hides; the rest stays."""
+    return (value.rstrip() or None) if field == "description" and isinstance(value, str) else value
+
+
+def _now(ref: Ref, field: str, value: Any, renames: Renames) -> Any:
+    """A reference by the name that its object has now."""
+    kind = _REFERENCES.get(field)
+    return renames.get((kind, ref.instance, value), value) if kind and isinstance(value, str) else value
+
+
+def _renames(owned: Owned) -> Renames:
+    return {
+        (pair.object.ref.kind, pair.object.ref.instance, pair.was): pair.object.ref.name
+        for pair in owned.pairs
+        if pair.was != pair.object.ref.name
+    }
+
+
+def _users(owned: Owned, live: Live, gone: Collection[str]) -> dict[tuple[str, str, str], str]:
+    """Credentials that something left alone still uses, so that the target would refuse to delete them."""
+    left = [one for one in live.objects if one.kind == "Settings" and one.instance in owned.settings_left]
+    return {
+        ("Credentials", one.instance, one.spec["credentials"]): (
+            f"the Settings of {one.instance}, which are not declared, still use it"
+            if one.kind == "Settings"
+            else f"{one.kind} {one.label!r}, which is foreign, still uses it"
+        )
+        for one in (*owned.foreign, *left)
+        if one.spec.get("credentials") and one.instance not in gone
+    }
+
+
+# --- the whole -----------------------------------------------------------------------------------------------
+
+
+def _empty(desired: Desired, deletes: list[Change], allow: Collection[str]) -> Iterator[Refusal]:
+    if deletes and "empty" not in allow and all(one.ref.kind == "Conversation" for one in desired.objects):
+        yield Refusal(
+            reason=f"nothing is declared, while {_count(len(deletes), 'object')} of this repository are live",
+            remedy="check source.path in reconciler.yaml and the commit; --allow empty deletes them all",
+        )
+
+
+def _marks_lost(owned: Owned, desired: Desired) -> Iterator[Refusal]:
+    """Foreign objects that hold what a declared one needs: most likely that very object, its mark edited away."""
+    held = {slot: one for one in owned.foreign if (slot := slot_of(one.kind, one.instance, one.spec, one.label))}
+    for pair in owned.pairs:
+        one = pair.object
+        instance = owned.names[one.ref.instance]
+        slot = slot_of(one.ref.kind, instance, one.spec, one.ref.name)
+        if slot is None or (other := held.get(slot)) is None:
+            continue
+        if pair.live is not None and slot == slot_of(one.ref.kind, instance, pair.live.spec, pair.live.label):
+            continue  # both live already: the target lets them share it
+        mark = Mark(desired.source, one.ref.name, (desired.commit or "0" * 40)[:8])
+        yield Refusal(
+            reason=f"mark lost: {other.kind} {other.label!r} of {instance} (id {other.id}) has no mark of this "
+            f"repository but has {_SLOTS[one.ref.kind]} of {one.ref}",
+            remedy=f"if it is {one.ref.name}, put {mark} at the end of its description; if it is a copy, delete it",
+        )
+
+
+_SLOTS: Final = {"Bot": "the trigger", "Credentials": "the name", "Assistant": "the assistantId"}
+
+
+def slot_of(kind: str, instance: str, spec: Mapping[str, Any], name: str) -> tuple[str, str, str] | None:
+    """What only one object of an instance may hold: an enabled bot's trigger, credentials' name, an assistantId."""
+    match kind:
+        case "Bot":
+            key = trigger_of(spec)
+            return None if key is None else (kind, instance, key)
+        case "Credentials":
+            return kind, instance, name
+        case "Assistant":
+            return kind, instance, str(spec.get("assistantId"))
+    return None
+
+
+def trigger_of(spec: Mapping[str, Any]) -> str | None:
+    """The trigger that a bot holds; a disabled one holds none."""
+    if not spec.get("enabled"):
+        return None
+    return trigger_key(spec.get("triggerType") or "none", spec.get("triggerOperator"), spec.get("triggerValue"))
+
+
+def _notes(
+    owned: Owned, changes: list[Change], deletes: list[Change], before: Before, allow: Collection[str]
+) -> Iterator[str]:
+    left = {one.instance for one in owned.left.values()}
+    for name in owned.settings_left:
+        if name not in left:
+            yield f"Settings of {name} are not declared: they are left as they are"
+    for name, one in owned.left.items():
+        if not allowed_instance(name, one.instance, allow):
+            yield (
+                f"Instance {name} ({one.instance}) is no longer declared: it is left as it is; "
+                f"--allow delete-instance:{name} deletes it"
+            )
+    unknown = [change for change in changes if change.origin == "unknown"]
+    if commits := sorted({c.live.mark.commit for c in unknown if c.live is not None and c.live.mark is not None}):
+        yield (
+            f"the origin of {_count(len(unknown), 'change')} is unknown: this clone cannot read how "
+            f"{'they were' if len(unknown) > 1 else 'it was'} declared at {', '.join(commits)} "
+            "(a shallow clone: git fetch --unshallow)"
+        )
+    unread = [one for one in deletes if one.ref.kind in MARKED and one.ref not in before.objects]
+    if unread:
+        yield (
+            f"whether {_count(len(unread), 'object')} to be deleted were protected is unknown: "
+            "the commits in their marks cannot be read here"
+        )
+    for held in sorted({change.held for change in (*changes, *deletes)} - {""}):
+        count = sum(change.held == held for change in (*changes, *deletes))
+        yield f"{_count(count, 'change')} shown but not applied: {held}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

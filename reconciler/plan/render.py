@@ -1,0 +1,341 @@
+"""A plan for people and programs: lines for a terminal, Markdown for a review, JSON for machines. Secrets never.
+
+Before it `diff` makes the plan; after it only printing. Long texts are shown as line differences, and a change that
+many bots inherit from their instance's Settings is shown once, under those Settings.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from reconciler.model import LIVE_KINDS, Change, FieldChange, Plan, Ref, Secret
+from reconciler.plan.diff import SECRET_FIELDS, SENSITIVE, plain
+
+FORMAT_VERSION: Final = "1.0"
+
+# What a line means, for a terminal's colours.
+Tone = Literal["plain", "create", "update", "delete", "drift", "dim", "bold"]
+Line = tuple[Tone, str]
+
+_SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
+_LONG: Final = 80  # characters from which a text is shown as line differences
+_CONTEXT: Final = 2  # unchanged lines around a difference
+_MILLISECONDS: Final = frozenset({"delayMessage", "debounceTime", "timePerChar"})
+_SECONDS: Final = frozenset({"expire", "retention"})
+
+
+class Group(msgspec.Struct, frozen=True):
+    """One change that `bots` inherit from the Settings of `instance`."""
+
+    instance: str
+    field: FieldChange
+    bots: tuple[str, ...]
+
+
+# --- text ----------------------------------------------------------------------------------------------------
+
+
+def lines(plan: Plan) -> Iterator[Line]:
+    """The plan as lines with a tone each, ready for a terminal or a pipe; control characters are taken out."""
+    for tone, line in _lines(plan):
+        yield tone, _clean(line)
+
+
+def _lines(plan: Plan) -> Iterator[Line]:
+    groups, rest = grouped(plan)
+    for change in rest:
+        yield from _change_lines(change)
+    for group in groups:
+        yield "update", f"~ Settings {group.instance}: {_inherit(group)}"
+        yield from _field_lines(group.field)
+        yield "dim", f"    {', '.join(group.bots)}"
+    if plan.changes:
+        yield "plain", ""
+    if plan.foreign:
+        yield "dim", f"{len(plan.foreign)} foreign (without a mark of this repository; never changed):"
+        for one in plan.foreign:
+            yield "dim", f"    {one.kind} {_one_line(one.label)} of {one.instance}"
+    if plan.strangers:
+        yield "dim", f"{_count(plan.strangers, 'other instance')} of the target, not declared here"
+    for note in plan.notes:
+        yield "dim", f"note: {note}"
+    for fault in plan.faults:
+        yield "delete", f"refused: {fault.reason}"
+        yield "dim", f"         {fault.remedy}"
+    yield "bold", summary(plan)
+
+
+def text(plan: Plan) -> str:
+    """The plan as plain text."""
+    return "\n".join(line for _, line in lines(plan))
+
+
+def summary(plan: Plan) -> str:
+    """`Plan: 1 to create, 2 to update, 0 to delete at 3f2a91c4 for local (1 drifted).`"""
+    where = f"for {plan.target}" + (f" at {plan.commit[:8]}" if plan.commit else " from the working tree")
+    counts = count(plan)
+    if not plan.changes:
+        return f"No changes {where}: what is live is what is declared."
+    drifted = f" ({counts['drift']} drifted)" if counts["drift"] else ""
+    held = f", {counts['held']} shown but not applied" if counts["held"] else ""
+    return (
+        f"Plan {where}: {counts['create']} to create, {counts['update']} to update, "
+        f"{counts['delete']} to delete{drifted}{held}."
+    )
+
+
+def count(plan: Plan) -> dict[str, int]:
+    """How many changes of each action are applied, are held, and have live values that moved."""
+    found = {"create": 0, "update": 0, "delete": 0, "held": 0, "drift": 0}
+    for change in plan.changes:
+        found["held" if change.held else change.action] += 1
+        found["drift"] += change.origin in ("drift", "conflict")
+    return found
+
+
+def headline(change: Change) -> str:
+    """One change in a line: `~ Bot bistro/restaurant (drift)`."""
+    said = [f"was {change.renamed_from}"] if change.renamed_from else []
+    if change.action == "update" and change.origin != "pending":
+        said.append(change.origin)
+    if change.held:
+        said.append(f"not applied: {change.held}")
+    return f"{_SIGNS[change.action]} {change.ref}" + (f" ({', '.join(said)})" if said else "")
+
+
+def _change_lines(change: Change) -> Iterator[Line]:
+    yield change.action, headline(change)
+    if change.action == "create":
+        for field, value in shown_spec(change.spec or {}).items():
+            yield from _value_lines(field, value)
+    for one in change.fields:
+        yield from _field_lines(one)
+
+
+def _value_lines(field: str, value: Any) -> Iterator[Line]:
+    whole = _whole(value)
+    if _is_long(whole):
+        first, *more = whole.splitlines()
+        rest = f" … {len(more) + 1} lines, {len(whole)} characters" if more else f" … {len(whole)} characters"
+        yield "create", f"    {field}: {first[:_LONG]}{rest}"
+    else:
+        yield "create", f"    {field}: {_short(field, value)}"
+
+
+def _field_lines(one: FieldChange) -> Iterator[Line]:
+    tone: Tone = "plain" if one.origin == "pending" else "drift"
+    said = "" if one.origin == "pending" else f"  ({_ORIGINS[one.origin]})"
+    before, after = _whole(one.before), _whole(one.after)
+    if one.field in SECRET_FIELDS:
+        yield tone, f"    {one.field}: {SENSITIVE} changes{said}"
+    elif _is_long(before) or _is_long(after):
+        yield tone, f"    {one.field}:{said}"
+        for line in text_difference(before, after):
+            yield ("create" if line[0] == "+" else "delete" if line[0] == "-" else "dim"), f"      {line}"
+    else:
+        yield tone, f"    {one.field}: {_short(one.field, one.before)} → {_short(one.field, one.after)}{said}"
+
+
+_ORIGINS: Final[Mapping[str, str]] = {
+    "drift": "drift: changed on the target",
+    "conflict": "conflict: changed on the target and in git",
+    "unknown": "origin unknown",
+}
+
+
+def text_difference(before: str, after: str) -> list[str]:
+    """Line differences, with a sign before each line and `@@` between places; without file names."""
+    found = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=_CONTEXT, lineterm=""))[2:]
+    return found or [f"- {before!r}", f"+ {after!r}"]  # they differ in line ends or blanks only
+
+
+# --- Markdown ------------------------------------------------------------------------------------------------
+
+
+def markdown(plan: Plan) -> str:
+    """The plan as Markdown: a summary, then a fold with its differences for each change."""
+    groups, rest = grouped(plan)
+    out = [f"**{escape(summary(plan))}**", ""]
+    for fault in plan.faults:
+        out += [f"> **Refused:** {escape(fault.reason)}  ", f"> {escape(fault.remedy)}", ""]
+    for change in rest:
+        out += _fold(headline(change), [line for _, line in list(_change_lines(change))[1:]])
+    for group in groups:
+        body = [line for _, line in _field_lines(group.field)] + [f"    {', '.join(group.bots)}"]
+        out += _fold(f"~ Settings {group.instance}: {_inherit(group)}", body)
+    if plan.foreign:
+        out += [f"{_count(len(plan.foreign), 'foreign object')}, never changed:", ""]
+        out += [f"- {escape(f'{one.kind} {one.label} of {one.instance}')}" for one in plan.foreign] + [""]
+    out += [f"- {escape(note)}" for note in plan.notes]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def escape(value: str) -> str:
+    """Text that Markdown and HTML show as it is, on one line."""
+    safe = re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", _one_line(value))
+    return safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
+
+
+def fence(body: str) -> str:
+    """A fence of backticks longer than any run of them in `body` (CommonMark 0.31, 4.5)."""
+    return "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", body)), default=0))
+
+
+def _fold(title: str, body: Sequence[str]) -> list[str]:
+    if not body:
+        return [f"- {escape(title)}", ""]
+    shown = "\n".join(_clean(_diff_line(line)) for line in body)
+    marks = fence(shown)
+    return [f"<details><summary>{escape(title)}</summary>", "", f"{marks}diff", shown, marks, "", "</details>", ""]
+
+
+def _diff_line(line: str) -> str:
+    """A line of the text form with its sign in the first column, where Markdown's `diff` looks for it."""
+    inner = line[6:] if line.startswith("      ") else ""
+    return inner if inner[:1] in ("+", "-", "@") else f" {line}"
+
+
+# --- JSON ----------------------------------------------------------------------------------------------------
+
+
+def document(plan: Plan, refused: Sequence[str] = ()) -> dict[str, Any]:
+    """The plan for programs: the skeleton of OpenTofu's plan (format_version, changes, notes, summary)."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "target": plan.target,
+        "commit": plan.commit,
+        "changes": [_change_document(change) for change in plan.changes],
+        "foreign": [
+            {"kind": one.kind, "instance": one.instance, "id": one.id, "label": one.label} for one in plan.foreign
+        ],
+        "other_instances": plan.strangers,
+        "refused": [*(str(fault) for fault in plan.faults), *refused],
+        "notes": list(plan.notes),
+        "summary": count(plan),
+    }
+
+
+def _change_document(change: Change) -> dict[str, Any]:
+    if change.action == "create":
+        created = shown_spec(change.spec or {}).items()
+        fields = [{"field": f, "before": None, "after": value, "origin": "pending"} for f, value in created]
+    else:
+        fields = [field_document(one) for one in change.fields]
+    return {
+        "action": change.action,
+        "kind": change.ref.kind,
+        "instance": change.ref.instance,
+        "name": change.ref.name,
+        "formerly": change.renamed_from,
+        "id": change.live.id if change.live else None,
+        "origin": change.origin,
+        "inherited": list(change.inherited),
+        "held": change.held or None,
+        "fields": fields,
+    }
+
+
+def field_document(one: FieldChange) -> dict[str, Any]:
+    """One field's change for programs."""
+    before, after = shown(one.field, one.before), shown(one.field, one.after)
+    return {"field": one.field, "before": before, "after": after, "origin": one.origin}
+
+
+# --- values --------------------------------------------------------------------------------------------------
+
+
+def shown(field: str, value: Any) -> Any:
+    """A value as it may be shown: a secret, or a reference to one, is `(sensitive)`."""
+    return SENSITIVE if isinstance(value, Secret) or (field in SECRET_FIELDS and value is not None) else value
+
+
+def shown_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The set fields of a spec as they may be shown."""
+    return {f: shown(f, value) for f, value in spec.items() if f != "whenMissing" and plain(value) is not None}
+
+
+def grouped(plan: Plan) -> tuple[list[Group], list[Change]]:
+    """Changes that two or more bots of an instance inherit alike, and the other changes without those fields.
+
+    A bot whose only changes are inherited ones is in groups alone. Groups come by instance and field.
+    """
+    found: dict[tuple[str, str, str], list[tuple[Ref, FieldChange]]] = {}
+    for change in plan.changes:
+        if change.ref.kind == "Bot" and change.action == "update" and not change.held:
+            for one in change.fields:
+                if one.field in change.inherited and one.origin == "pending":
+                    same = json.dumps([one.before, one.after], sort_keys=True)
+                    found.setdefault((change.ref.instance, one.field, same), []).append((change.ref, one))
+    shared = {key: bots for key, bots in found.items() if len(bots) > 1}
+    hidden = {(ref, one.field) for bots in shared.values() for ref, one in bots}
+    groups = [
+        Group(instance, bots[0][1], tuple(sorted(ref.name for ref, _ in bots)))
+        for (instance, _, _), bots in sorted(shared.items())
+    ]
+    rest = []
+    for change in sorted(plan.changes, key=_place):
+        fields = tuple(one for one in change.fields if (change.ref, one.field) not in hidden)
+        if fields or not change.fields:
+            rest.append(msgspec.structs.replace(change, fields=fields))
+    return groups, rest
+
+
+def _place(change: Change) -> tuple[bool, str, int, str]:
+    return change.action == "delete", change.ref.instance, LIVE_KINDS.index(change.ref.kind), change.ref.name
+
+
+def _inherit(group: Group) -> str:
+    one = group.field
+    if _is_long(_whole(one.before)) or _is_long(_whole(one.after)):
+        return f"{len(group.bots)} bots inherit {one.field}"
+    before, after = _short(one.field, one.before), _short(one.field, one.after)
+    return f"{len(group.bots)} bots inherit: {one.field} {before} → {after}"
+
+
+def _whole(value: Any) -> str:
+    """A value as text of lines: texts as they are, lists one below the other, the rest as JSON."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case list() | tuple() if value and all(isinstance(item, str) for item in value):
+            return "\n\n".join(value)
+        case dict() | list() | tuple():
+            return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
+    return json.dumps(value)
+
+
+def _is_long(value: str) -> bool:
+    return len(value) > _LONG or "\n" in value
+
+
+def _short(field: str, value: Any) -> str:
+    """A short value: durations with their unit, the rest as JSON."""
+    if field in _MILLISECONDS and isinstance(value, int) and value:
+        return f"{value // 1000}s" if value % 1000 == 0 else f"{value}ms"
+    if field in _SECONDS and isinstance(value, int) and value:
+        for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+            if value % size == 0:
+                return f"{value // size}{unit}"
+        return f"{value}s"
+    return "unset" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _one_line(value: str) -> str:
+    return _clean(" ".join(value.split()))
+
+
+def _clean(line: str) -> str:
+    """Without control characters, which could move a terminal's cursor or hide text."""
+    return line if line.isprintable() else "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
