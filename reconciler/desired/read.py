@@ -13,7 +13,7 @@ import re
 from typing import Any, Final, NamedTuple
 
 import yaml
-from yaml.cyaml import CParser
+from yaml.cyaml import CParser  # type: ignore[attr-defined]  # the stubs name it, without exporting it
 
 from reconciler.shape import pointer
 

@@ -1,0 +1,156 @@
+"""Objects: which documents make which object of a target. Before it come `documents`; after it `links`.
+
+Usually one document is one object. In an overlay a document of the same kind, instance and name is a patch on the
+base's: JSON merge patch (RFC 7386), so null removes and a list is replaced as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from reconciler.desired.documents import Declared, Documents
+from reconciler.desired.rules import faults_of
+from reconciler.errors import Problem
+from reconciler.model import Kind, Place, Ref
+from reconciler.shape import Fault, Path_
+
+_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+class Draft(NamedTuple):
+    """An object as declared: its documents (base first), and their data as one."""
+
+    ref: Ref
+    layers: tuple[Declared, ...]
+    data: Mapping[str, Any]
+    sound: bool
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """What it is to be; empty where the document has no such thing."""
+        spec = self.data.get("spec")
+        return spec if isinstance(spec, dict) else {}
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Its identity and what goes with it."""
+        metadata: dict[str, Any] = self.data["metadata"]
+        return metadata
+
+    @property
+    def at(self) -> Place:
+        """Where it is declared; for Credentials where their key is asked for."""
+        first = self.layer("spec", "apiKey") if self.ref.kind == "Credentials" else self.layers[0]
+        return Place(first.path, first.line, first.column)
+
+    def layer(self, *path: str | int) -> Declared:
+        """The document from which a value came: the last one that has it, or most of the way to it."""
+        best: Declared = max(reversed(self.layers), key=lambda layer: _reach(layer.data, path))
+        return best
+
+    def problem(self, documents: Documents, fault: Fault) -> Problem:
+        """A fault of the object as a problem at the document and place where its value came from."""
+        layer = self.layer(*fault.path)
+        return documents.places.problem(layer.path, layer.number, fault)
+
+
+def assemble(
+    documents: Documents, base: Iterable[Declared], source: str, patches: Iterable[Declared] = (), overlay: str = ""
+) -> list[Draft]:
+    """The objects that documents below the folders `source` and `overlay` declare, ordered by kind, instance, name.
+
+    Problems go to `documents.problems`: identities that are not whole or stand twice, patches whose result is wrong.
+    """
+    drafts = _identified(documents, base, source)
+    for ref, patch in _identified(documents, patches, overlay).items():
+        below = drafts.get(ref)
+        data = patch.data if below is None else _patched(below.data, patch.data)
+        layers = (*(below.layers if below else ()), *patch.layers)
+        sound = below is None or below.sound
+        merged = Draft(ref, layers, data, sound)
+        if sound and (faults := faults_of(ref.kind, dict(data))):
+            documents.problems += [merged.problem(documents, fault) for fault in faults]
+            merged = merged._replace(sound=False)
+        drafts[ref] = merged
+    order = {"Instance": 0, "Credentials": 1, "Assistant": 2, "Settings": 3, "Bot": 4, "Conversation": 5}
+    return sorted(drafts.values(), key=lambda draft: (order[draft.ref.kind], draft.ref.instance, draft.ref.name))
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7386, made anew: neither argument is changed."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), value)
+    return merged
+
+
+def _patched(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        **base,
+        **{key: patch[key] for key in patch if key not in ("metadata", "spec")},
+        "metadata": merge_patch(base.get("metadata"), patch.get("metadata", {})),
+        "spec": merge_patch(base.get("spec"), patch.get("spec", {})),
+    }
+
+
+def _identified(documents: Documents, declared: Iterable[Declared], source: str) -> dict[Ref, Draft]:
+    drafts: dict[Ref, Draft] = {}
+    prefix = 0 if source in ("", ".") else len(source.rstrip("/")) + 1
+    for one in declared:
+        metadata = one.data.get("metadata")
+        name = metadata.get("name") if isinstance(metadata, dict) else None
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            documents.complete = False  # its schema says so; others may have meant it
+            if one.sound:
+                fault = Fault(("metadata", "name"), "is required", "", "required")
+                documents.problems.append(documents.places.problem(one.path, one.number, fault))
+            continue
+        kind: Kind = one.data["kind"]
+        instance = name if kind == "Instance" else _instance(documents, one, prefix, source)
+        if instance is None:
+            documents.complete = False
+            continue
+        ref = Ref(kind, instance, name)
+        if (first := drafts.get(ref)) is not None:
+            fault = Fault(("metadata", "name"), f"{ref} is declared a second time", f"first at {first.at}")
+            documents.problems.append(documents.places.problem(one.path, one.number, fault))
+            continue
+        drafts[ref] = Draft(ref, (one,), one.data, one.sound)
+    return drafts
+
+
+def _instance(documents: Documents, one: Declared, prefix: int, source: str) -> str | None:
+    """The instance that a document says, or the first folder below the source path."""
+    given = one.data["metadata"].get("instance")
+    if given is not None:
+        return given if isinstance(given, str) and _NAME.fullmatch(given) else None
+    folder, slash, _ = one.path[prefix:].partition("/")
+    if slash and _NAME.fullmatch(folder):
+        return folder
+    if slash:
+        message = f"is required: the folder '{folder}' is not a name (lower-case letters, digits and '-')"
+    else:
+        message = f"is required: the file lies in no folder below {source or 'the repository'}"
+    hint = "give the YAML name of an Instance"
+    fault = Fault(("metadata", "instance"), message, hint, "required")
+    documents.problems.append(documents.places.problem(one.path, one.number, fault))
+    return None
+
+
+def _reach(data: Any, path: Path_) -> int:
+    """How many steps of a path the data has."""
+    for count, step in enumerate(path):
+        if isinstance(data, dict) and step in data:
+            data = data[str(step)]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            return count
+    return len(path)

@@ -1,0 +1,144 @@
+"""A commit as desired state, or every problem at once: the steps of this package in their order.
+
+`files` → `documents` (YAML, schemas, one document's rules) → `assemble` (overlays) → `links` (rules between objects)
+→ `resolve` (effective values).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from reconciler.desired.assemble import Draft, assemble
+from reconciler.desired.cache import Cache
+from reconciler.desired.documents import Documents, text_path
+from reconciler.desired.files import Files, files_of
+from reconciler.desired.git import Repository
+from reconciler.desired.links import Links, clashes, missing, warnings
+from reconciler.desired.resolve import resolve
+from reconciler.errors import InvalidBots, Problem
+from reconciler.model import Config, Desired, Target
+from reconciler.shape import Fault
+
+
+def read_desired(
+    repository: Repository, commit: str | None, config: Config, target: Target, cache: Path | None
+) -> Desired:
+    """What a commit (its full hash; None: the working tree) declares for a target.
+
+    `cache` is the file of documents parsed before (None: without). Secrets stay names. Raises InvalidBots with every
+    problem of every file, Misuse for the working tree of a bare repository, Unavailable where git fails.
+    """
+    found = read_targets(repository, commit, config, (target,), cache)
+    return found[target.name]
+
+
+def read_targets(
+    repository: Repository, commit: str | None, config: Config, targets: tuple[Target, ...], cache: Path | None
+) -> dict[str, Desired]:
+    """`read_desired` for several targets, by their names; raises InvalidBots with the problems of all of them."""
+    with _no_collecting():
+        files = files_of(repository, commit)
+        kept = Cache(cache)
+        found: dict[str, Desired] = {}
+        by_overlay: dict[str | None, Desired] = {}
+        problems: dict[Problem, None] = {}
+        for target in targets:
+            if target.overlay not in by_overlay:
+                try:
+                    by_overlay[target.overlay] = _read(files, config, target.overlay, kept)
+                except InvalidBots as error:
+                    problems.update(dict.fromkeys(error.problems))
+                    continue
+            found[target.name] = by_overlay[target.overlay]
+        kept.save()
+    if problems:
+        raise InvalidBots(_ordered(problems))
+    return found
+
+
+def _read(files: Files, config: Config, overlay: str | None, cache: Cache) -> Desired:
+    documents = Documents(files, cache)
+    others = tuple(f"{target.overlay}/" for target in config.targets if target.overlay)
+    base = [path for path in files.below(config.path) if not path.startswith(others) and path != "reconciler.yaml"]
+    over = files.below(overlay) if overlay else []
+    drafts = assemble(
+        documents, documents.load(base), config.path, documents.load(over, patches=True), overlay or config.path
+    )
+    links = Links(drafts)
+    found = [*clashes(links), *(missing(links) if documents.complete else ())]
+    documents.problems += [draft.problem(documents, fault) for draft, fault in found]
+    texts = _texts(documents, drafts)
+    if documents.problems:
+        raise InvalidBots(_ordered(dict.fromkeys(documents.problems)))
+
+    def text(draft: Draft, value: Any, where: tuple[str | int, ...]) -> str:
+        return value if isinstance(value, str) else texts[draft.layer(*where, "file").path, value["file"]]
+
+    objects = tuple(resolve(links, draft, text) for draft in drafts)
+    said = [draft.problem(documents, fault) for draft, fault in warnings(links)]
+    if not base and not over:
+        said.append(Problem(path=config.path, message="holds no YAML files, so nothing is declared"))
+    return Desired(commit=files.commit, source=config.name, objects=objects, warnings=_ordered(dict.fromkeys(said)))
+
+
+def _texts(documents: Documents, drafts: list[Draft]) -> dict[tuple[str, str], str]:
+    """The texts that objects name, by (YAML file, name as written); what is wrong goes to the problems."""
+    wanted: dict[tuple[str, str], list[tuple[Draft, tuple[str | int, ...]]]] = {}
+    for draft in drafts:
+        for where, named in _named(draft):
+            wanted.setdefault((draft.layer(*where).path, named), []).append((draft, where))
+    paths = {key: text_path(*key) for key in wanted}
+    texts, wrong = documents.texts(dict.fromkeys(path for path in paths.values() if isinstance(path, str)))
+    found: dict[tuple[str, str], str] = {}
+    for key, path in paths.items():
+        if isinstance(path, str) and path in texts:
+            found[key] = texts[path]
+            continue
+        for draft, where in wanted[key]:
+            if isinstance(path, Fault):
+                fault = Fault(where, path.message, path.hint)
+            else:
+                hint = ""
+                if wrong[path] == "is not there":
+                    at = f"commit {documents.files.commit[:8]}" if documents.files.commit else "the working tree"
+                    hint = f"looked for it in {at}; is it committed?" if documents.files.commit else f"not in {at}"
+                fault = Fault(where, f"the file {path} {wrong[path]}", hint)
+            documents.problems.append(draft.problem(documents, fault))
+    return found
+
+
+def _named(draft: Draft) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Where an object names text files, and how."""
+    if draft.ref.kind == "Assistant":
+        yield from _one(draft.spec.get("instructions"), ("spec", "instructions"))
+    elif draft.ref.kind == "Bot":
+        for field in ("systemMessages", "assistantMessages", "userMessages"):
+            values = draft.spec.get(field)
+            if isinstance(values, list):
+                for number, value in enumerate(values):
+                    yield from _one(value, ("spec", field, number))
+
+
+def _one(value: Any, where: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    if isinstance(value, dict) and isinstance(value.get("file"), str) and value["file"]:
+        yield (*where, "file"), value["file"]
+
+
+def _ordered(problems: dict[Problem, None]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda one: (one.path, one.line, one.column, one.pointer, one.message)))
+
+
+@contextmanager
+def _no_collecting() -> Iterator[None]:
+    """Reading makes a hundred objects for each bot and no cycles: looking for garbage meanwhile doubles its time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()

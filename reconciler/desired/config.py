@@ -1,0 +1,116 @@
+"""`reconciler.yaml`: where the bots are, which targets there are, how the loop runs. All of it is optional."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from reconciler import shape
+from reconciler.desired.durations import milliseconds
+from reconciler.desired.files import Files, files_of
+from reconciler.desired.git import Repository
+from reconciler.desired.keys import keys_in
+from reconciler.desired.places import Places
+from reconciler.desired.read import Flaw, decode, line_and_column, read
+from reconciler.errors import InvalidBots, Misuse, Problem
+from reconciler.model import Config, Target
+from reconciler.shape import Fault
+
+PATH: Final = "reconciler.yaml"
+_LONGEST: Final = 86_400  # seconds between two passes
+
+
+def read_config(repository: Repository, commit: str | None) -> Config:
+    """The configuration at a commit (full hash), or in the working tree (None); defaults where there is none.
+
+    Raises InvalidBots with every problem of the file.
+    """
+    files = files_of(repository, commit)
+    contents, lacking = files.read([PATH])
+    if lacking.get(PATH) == "absent":
+        return Config()
+    if PATH in lacking:
+        raise InvalidBots((Problem(path=PATH, message=f"cannot be read: it is {lacking[PATH]}"),))
+    data, problems = _parse(files, contents[PATH])
+    if problems:
+        raise InvalidBots(tuple(problems))
+    return _config(data)
+
+
+def target_of(config: Config, name: str | None) -> Target:
+    """The target of a name; without one the only target, or the first. Raises Misuse, naming those there are."""
+    if name is None:
+        return config.targets[0]
+    for target in config.targets:
+        if target.name == name:
+            return target
+    names = [target.name for target in config.targets]
+    raise Misuse(f"there is no target '{name}': reconciler.yaml has {', '.join(names)} {shape.closest(name, names)}")
+
+
+def _parse(files: Files, content: bytes) -> tuple[dict[str, Any], list[Problem]]:
+    places = Places(files)
+    text = decode(content)
+    if isinstance(text, Flaw):
+        return {}, [places.flaw(PATH, text)]
+    flaws = list(read(text, spots=True).flaws)
+    for start, _ in keys_in(text):
+        hint = "name a variable: `apiKey: {env: RECONCILER_API_KEY}`"
+        flaws.append(Flaw(*line_and_column(text, start), "this looks like an API key in clear", hint))
+    problems = [places.flaw(PATH, flaw) for flaw in flaws]
+    documents = read(text).documents
+    if len(documents) > 1:
+        flaw = Flaw(documents[1].line, 1, "a second document", "reconciler.yaml is one document")
+        problems.append(places.flaw(PATH, flaw))
+    if not documents:
+        return {}, problems
+    data = documents[0].data
+    faults = [*shape.faults("config", data)]
+    if isinstance(data, dict) and not faults:
+        faults += _across(data)
+    problems += [places.problem(PATH, 0, fault) for fault in faults]
+    return data if isinstance(data, dict) else {}, problems
+
+
+def _across(data: Mapping[str, Any]) -> list[Fault]:
+    faults = []
+    interval = data.get("sync", {}).get("interval")
+    if isinstance(interval, str) and not 1 <= milliseconds(interval) / 1000 <= _LONGEST:
+        faults.append(Fault(("sync", "interval"), f"'{interval}' is not between 1s and 24h"))
+    source = _folder(data.get("source", {}).get("path", "bots"))
+    for name, target in data.get("targets", {}).items():
+        overlay = _folder(target.get("overlay", "overlays"))
+        if f"{source}/".startswith(f"{overlay}/"):
+            message = f"the overlay '{overlay}' holds the source path '{source}'"
+            faults.append(Fault(("targets", name, "overlay"), message, "use a folder of its own"))
+    return faults
+
+
+def _config(data: Mapping[str, Any]) -> Config:
+    source, sync = data.get("source", {}), data.get("sync", {})
+    targets = tuple(
+        Target(
+            name=name,
+            type=target["type"],
+            url=target.get("url", "http://127.0.0.1:8080"),
+            api_key=target.get("apiKey", {"env": "RECONCILER_API_KEY"}),
+            overlay=_folder(target["overlay"]) if "overlay" in target else None,
+        )
+        for name, target in data.get("targets", {}).items()
+    )
+    interval = sync.get("interval", 60)
+    return Config(
+        path=_folder(source.get("path", "bots")),
+        ref=source.get("ref", "HEAD"),
+        name=source.get("name", ""),
+        targets=targets or (Target(name="local"),),
+        interval=milliseconds(interval) / 1000 if isinstance(interval, str) else float(interval),
+        prune=sync.get("prune", True),
+        self_heal=sync.get("selfHeal", True),
+    )
+
+
+def _folder(path: str) -> str:
+    """A folder of the repository as git writes it: no `./`, no `/` at the end; the root is `.`."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return "/".join(parts) or "."

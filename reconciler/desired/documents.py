@@ -1,0 +1,169 @@
+"""Documents: every YAML file as checked data, and the texts they name. Before it come `files`; after it `assemble`.
+
+A file that cannot be read gives its problems and the others are read all the same. What is without a problem is
+kept by its blob id, and not looked at again.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from reconciler.desired.cache import Cache, Kept
+from reconciler.desired.files import Files, Lack
+from reconciler.desired.keys import keys_in
+from reconciler.desired.places import Places, problem, shown
+from reconciler.desired.read import Flaw, Reading, decode, line_and_column, lines, read
+from reconciler.desired.rules import faults_of, kind_fault
+from reconciler.errors import Problem
+from reconciler.shape import Fault
+
+TEXT_LIMIT: Final = 256 << 10  # bytes of a text that a document names
+
+_LACKS: Final[dict[Lack, str]] = {
+    "absent": "is not there",
+    "link": "is a link, which is not followed",
+    "large": "is larger than 8 MiB",
+    "unreadable": "cannot be read",
+}
+
+
+class Declared(NamedTuple):
+    """One document of a known kind: where it stands (`number` from 0 in its file), its data, whether it is sound.
+
+    `sound` says that its schema and its own rules hold; an overlay's patch is looked at only once merged.
+    """
+
+    path: str
+    number: int
+    line: int
+    column: int
+    data: dict[str, Any]
+    sound: bool = True
+
+
+class Documents:
+    """The documents and texts of one reading, with every problem met on the way."""
+
+    def __init__(self, files: Files, cache: Cache) -> None:
+        self.files = files
+        self.places = Places(files)
+        self.problems: list[Problem] = []
+        self.complete = True  # whether every file could be read: only then is a missing name surely missing
+        self._cache = cache
+
+    def load(self, paths: Iterable[str], *, patches: bool = False) -> list[Declared]:
+        """The documents of YAML files; with `patches` they may be parts of documents (overlays)."""
+        readable = []
+        for path in paths:
+            if shown(path) == path:
+                readable.append(path)
+            else:
+                self._whole(path, "the file's name is not UTF-8", "rename it")
+        ids, lacking = self.files.ids(readable)
+        role = "~" if patches else ""
+        known = {path: self._cache.documents(role + blob) for path, blob in ids.items()}
+        contents, more = self.files.read([path for path, documents in known.items() if documents is None])
+        for path, lack in {**lacking, **more}.items():
+            self._whole(path, f"the file {_LACKS[lack]}")
+        found: list[Declared] = []
+        for path, kept in known.items():
+            if kept is not None:
+                found += [Declared(path, n, one.line, one.column, one.data) for n, one in enumerate(kept)]
+            elif path in contents:
+                declared, sound = self._parse(path, contents[path], patches)
+                found += declared
+                if sound:
+                    keep = [Kept(one.line, one.column, one.data) for one in declared]
+                    self._cache.keep_documents(role + ids[path], keep)
+        return found
+
+    def texts(self, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """The texts of files that documents name, and for the others what is wrong with them.
+
+        Line ends become `\\n`, and those at the end of the file go. A key in clear is a problem of its own.
+        """
+        ids, lacking = self.files.ids(paths)
+        texts = {path: text for path, blob in ids.items() if (text := self._cache.text(blob)) is not None}
+        contents, more = self.files.read([path for path in ids if path not in texts])
+        wrong = {path: _LACKS[lack] for path, lack in {**lacking, **more}.items()}
+        for path, content in contents.items():
+            if len(content) > TEXT_LIMIT:
+                wrong[path] = f"is larger than 256 KiB ({len(content) >> 10} KiB)"
+                continue
+            decoded = decode(content)
+            if isinstance(decoded, Flaw):
+                wrong[path] = f"is no UTF-8 text (line {decoded.line})"
+            elif "\0" in decoded:
+                wrong[path] = "holds binary data, not a text"
+            elif not decoded.strip():
+                wrong[path] = "is empty"
+            elif problems := self._keys(path, decoded):
+                self.problems += problems
+                texts[path] = decoded
+            else:
+                texts[path] = decoded.replace("\r\n", "\n").rstrip("\n")
+                self._cache.keep_text(ids[path], texts[path])
+        return texts, wrong
+
+    def _parse(self, path: str, content: bytes, patches: bool) -> tuple[list[Declared], bool]:
+        text = decode(content)
+        if isinstance(text, Flaw):
+            self.problems.append(self.places.flaw(path, text))
+            self.complete = False
+            return [], False
+        reading = read(text)
+        before = len(self.problems)
+        if reading.flaws:
+            reading = self._explain(path, text)
+        self.problems += self._keys(path, text)
+        declared: list[Declared] = []
+        for number, document in enumerate(reading.documents):
+            data = document.data
+            if (fault := kind_fault(data)) is not None:
+                self._fault(path, number, fault)
+                self.complete = False
+                continue
+            faults = [] if patches else [*faults_of(data["kind"], data)]
+            if number == 0 and "apiVersion" not in data:
+                hint = "begin the file with `apiVersion: reconciler/v1`"
+                faults.append(Fault(("apiVersion",), "is required in a file's first document", hint, "required"))
+            for fault in faults:
+                self._fault(path, number, fault)
+            line, column = document.line, 1
+            if data["kind"] == "Credentials":  # a key that is missing is asked for here
+                line, column = self.places.spot(path, number, "spec", "apiKey")
+            declared.append(Declared(path, number, line, column, data, not faults))
+        return declared, len(self.problems) == before
+
+    def _explain(self, path: str, text: str) -> Reading:
+        """Reads a text with flaws again, with places, so that a key's first place can be named."""
+        reading = read(text, spots=True)
+        self.problems += [self.places.flaw(path, flaw) for flaw in reading.flaws]
+        self.complete = False
+        return reading
+
+    def _fault(self, path: str, number: int, fault: Fault) -> None:
+        self.problems.append(self.places.problem(path, number, fault))
+
+    def _keys(self, path: str, text: str) -> list[Problem]:
+        found = []
+        for start, _ in keys_in(text):
+            line, column = line_and_column(text, start)
+            message = "this looks like an API key, which must not stand in a repository"
+            hint = "revoke it, since git keeps it, and name a variable: `apiKey: {env: OPENAI_API_KEY}`"
+            found.append(problem(path, lines(text), Flaw(line, column, message, hint)))
+        return found
+
+    def _whole(self, path: str, message: str, hint: str = "") -> None:
+        self.problems.append(Problem(path=shown(path), message=message, hint=hint))
+        self.complete = False
+
+
+def text_path(document: str, named: str) -> str | Fault:
+    """The path, from the repository's root, of a text that a document names relative to itself."""
+    parts = named.split("/")
+    if named.startswith("/") or ".." in parts or "\\" in named or "\0" in named or not parts[-1]:
+        return Fault((), f"'{named[:60]}' is not a path below this folder", "no `..`, no absolute path, `/` between")
+    return posixpath.normpath(posixpath.join(posixpath.dirname(document), named))
