@@ -1,0 +1,184 @@
+"""The bundled runtime as a target: what its rows mean, and how a step becomes a call.
+
+Before it come `reconcile`'s readings and steps; after it `client`. Rows are lifted into the form of `Object.spec`:
+credentials and the fallback bot by the YAML name in their mark, what the target derives left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from reconciler.errors import Rejected, Unavailable
+from reconciler.live.client import Client
+from reconciler.model import DEFAULTS, Kind, Live, LiveObject, Mark, Ref, Secret, join_mark, split_mark
+from reconciler.plan.order import Step
+
+_INSTANCE: Final = ("integration", "number", "webhook", "retention")
+_CREDENTIALS: Final = ("baseUrl", "organization", "project")
+_ASSISTANT: Final = (
+    "assistantId", "instructions", "model", "temperature", "reasoningEffort", "tools", "metadata",
+)  # fmt: skip
+_SETTINGS: Final = (*DEFAULTS, "speechToText")
+_BOT: Final = (
+    "enabled", "botType", "assistantId", "functionUrl", "model", "systemMessages", "assistantMessages",
+    "userMessages", "maxTokens", "triggerType", "triggerOperator", "triggerValue", *DEFAULTS, "tools", "temperature",
+    "reasoningEffort",
+)  # fmt: skip
+
+_PATHS: Final[Mapping[Kind, tuple[str, str, str]]] = {
+    "Instance": ("/instance/create", "/instance/update/{instance}", "/instance/delete/{instance}"),
+    "Credentials": (
+        "/openai/creds/{instance}", "/openai/creds/{id}/{instance}", "/openai/creds/{id}/{instance}",
+    ),
+    "Assistant": (
+        "/openai/assistants/create/{instance}",
+        "/openai/assistants/update/{id}/{instance}",
+        "/openai/assistants/delete/{id}/{instance}",
+    ),
+    "Settings": ("/openai/settings/{instance}", "/openai/settings/{instance}", ""),
+    "Bot": ("/openai/create/{instance}", "/openai/update/{id}/{instance}", "/openai/delete/{id}/{instance}"),
+}  # fmt: skip
+
+
+class Runtime:
+    """One bundled runtime. `source` is the repository's `source.name`, whose marks name the objects."""
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        source: str = "",
+        key_source: str = "RECONCILER_API_KEY",
+        attempts: int = 3,
+        parallel: int = 10,
+    ) -> None:
+        self.source = source
+        self._client = Client(url, api_key, key_source=key_source, attempts=attempts, parallel=parallel)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    async def read(self, known_version: str | None = None) -> Live | None:
+        """Everything that is live, or None if it is still what `known_version` (an earlier reading's) was."""
+        try:
+            answer = await self._client.call("GET", "/fleet", etag=known_version)
+        except Rejected as error:
+            raise Unavailable(f"{self._client.url} is no runtime of this project: GET /fleet: {error}") from error
+        if answer.status == 304:
+            return None
+        try:
+            rows = answer.json()["instances"]
+            objects = tuple(one for part in rows for one in lift(part, self.source))
+        except (KeyError, TypeError) as error:
+            raise Unavailable(f"{self._client.url} is no runtime of this project: GET /fleet lacks {error}") from error
+        return Live(objects=objects, version=answer.etag or "")
+
+    async def perform(self, step: Step, ids: Mapping[Ref, str]) -> str | None:
+        """One step as one call; returns the object's id, None for deletes.
+
+        `ids` are the target's ids of what is declared, with those made earlier in the pass. Raises Rejected,
+        Unavailable and AnswerLost as `Client.call`.
+        """
+        kind = step.ref.kind
+        create, update, delete = _PATHS[kind]
+        path = {"create": create, "update": update, "delete": delete}[step.action]
+        path = path.format(id=quote(step.id or "", safe=""), instance=quote(step.instance_name, safe=""))
+        if step.action == "delete":
+            try:
+                await self._client.call("DELETE", path)
+            except Rejected as error:
+                if error.status != 404:  # gone already: what was wanted
+                    raise
+            return None
+        method = "PUT" if step.action == "update" and kind != "Settings" else "POST"
+        creates = step.action == "create" and kind != "Settings"  # Settings are set, however often
+        answer = (await self._client.call(method, path, lower(step, ids), creates=creates)).json()
+        if kind == "Instance" and isinstance(answer.get("instance"), dict):
+            answer = answer["instance"]
+        return str(answer.get("id") or answer.get("instanceId") or step.id)
+
+
+def lift(part: Mapping[str, Any], source: str) -> Iterator[LiveObject]:
+    """One instance of `GET /fleet` as objects in the form of `Object.spec`."""
+    instance = part["instance"]
+    name = instance["name"]
+
+    def made(kind: Kind, row: Mapping[str, Any], spec: dict[str, Any], mark: Mark | None, label: str) -> LiveObject:
+        return LiveObject(kind=kind, instance=name, id=row["id"], spec=spec, mark=mark, label=label)
+
+    def named(rows: list[dict[str, Any]], label: str) -> dict[str, str]:
+        """What references to these rows are called: the YAML name, or something no YAML name can be."""
+        names = {}
+        for row in rows:
+            text, mark = split_mark(row["description"])
+            own = mark is not None and mark.source == source
+            names[row["id"]] = mark.name if own and mark else f"{row.get(label) or text or row['id']} (not managed)"
+        return names
+
+    def reference(names: Mapping[str, str], id: str | None) -> str | None:
+        return names.get(id, f"{id} (gone)") if id else None
+
+    accounts, bots = named(part["credentials"], "name"), named(part["bots"], "id")
+    yield made("Instance", instance, {"instanceName": name, **{f: instance[f] for f in _INSTANCE}}, None, name)
+    for row in part["credentials"]:
+        spec = {"apiKey": row["fingerprint"], **{f: row[f] for f in _CREDENTIALS}}
+        yield made("Credentials", row, spec, split_mark(row["description"])[1], row["name"])
+    for row in part["assistants"]:
+        mark = split_mark(row["description"])[1]
+        yield made("Assistant", row, {f: row[f] for f in _ASSISTANT}, mark, mark.name if mark else row["assistantId"])
+    if (row := part["settings"]) is not None:
+        spec = {f: row[f] for f in _SETTINGS}
+        spec["credentials"] = reference(accounts, row["openaiCredsId"])
+        spec["fallbackBot"] = reference(bots, row["openaiIdFallback"])
+        yield made("Settings", row, spec, None, "settings")
+    for row in part["bots"]:
+        text, mark = split_mark(row["description"])
+        spec = {f: row[f] for f in _BOT}
+        spec["description"] = text
+        spec["credentials"] = reference(accounts, row["openaiCredsId"])
+        yield made("Bot", row, spec, mark, mark.name if mark else text or row["id"])
+
+
+def lower(step: Step, ids: Mapping[Ref, str]) -> dict[str, Any]:
+    """A step's fields as a request's body: references by id, the key itself, the description with its mark.
+
+    Raises Rejected where something it refers to is not on the target.
+    """
+    body: dict[str, Any] = {}
+    for field, value in step.values.items():
+        match field:
+            case "credentials":
+                body["openaiCredsId"] = _id(ids, "Credentials", step.ref.instance, value)
+            case "fallbackBot":
+                body["fallbackId"] = _id(ids, "Bot", step.ref.instance, value)
+            case "apiKey":
+                if not isinstance(value, Secret):
+                    raise Rejected(400, f"the key of {step.ref} is not known here")
+                body["apiKey"] = value.value
+            case "whenMissing" | "name" | "description":
+                pass
+            case "instanceName" if step.action == "update":
+                pass
+            case _:
+                body[field] = value
+    if step.ref.kind == "Instance" and step.action == "create":
+        body = {field: value for field, value in body.items() if value is not None}
+    if step.mark is not None:
+        own = step.change.spec.get("description") if step.change.spec else None
+        body["description"] = join_mark(own.rstrip() if own else None, step.mark)
+        if step.ref.kind == "Credentials":
+            body["name"] = step.ref.name
+    return body
+
+
+def _id(ids: Mapping[Ref, str], kind: Kind, instance: str, name: str | None) -> str | None:
+    if name is None:
+        return None
+    ref = Ref(kind, instance, name)
+    if ref not in ids:
+        raise Rejected(404, f"{ref} is not on the target")
+    return ids[ref]
