@@ -1,0 +1,65 @@
+"""What errors look like on a terminal, and which exit code they have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli import output
+from reconciler.errors import InvalidBots, Misuse, PlanRefused, Problem, Refusal
+from reconciler.model import Secret
+
+PROBLEM = Problem(
+    path="bots/a.yaml",
+    line=3,
+    column=5,
+    pointer="spec.triggerOperator",
+    message="'equal' is not one of equals, contains",
+    hint="did you mean 'equals'?",
+    excerpt="    equal",
+)
+
+
+def test_a_problem_has_its_place_its_line_and_a_caret(capsys: pytest.CaptureFixture[str]) -> None:
+    code = output.show_error(InvalidBots((PROBLEM, Problem(path="b.yaml", message="is empty"))))
+    said = capsys.readouterr()
+    assert code == 1
+    assert said.out == ""
+    first, excerpt, caret, second, count = said.err.splitlines()
+    assert first == (
+        "bots/a.yaml:3:5: spec.triggerOperator: 'equal' is not one of equals, contains (did you mean 'equals'?)"
+    )
+    assert excerpt == "    3 |     equal"
+    assert caret.index("^") == excerpt.index("equal")
+    assert second == "b.yaml: is empty"
+    assert count == "2 problems"
+
+
+def test_a_refusal_says_what_would_allow_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert output.show_error(PlanRefused((Refusal(reason="it is protected", remedy="take it away"),))) == 3
+    assert capsys.readouterr().err == "refused: it is protected\n         take it away\n"
+
+
+def test_a_foreseen_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert output.show_error(Misuse("no repository here")) == 64
+    assert capsys.readouterr().err == "error: no repository here\n"
+
+
+def test_a_bug_is_one_line_and_its_traceback_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise ValueError("broken")
+    except ValueError as error:
+        assert output.show_error(error, log=tmp_path / "log") == 70
+        assert "Traceback" not in capsys.readouterr().err
+        assert output.show_error(error, debug=True) == 70
+        assert "Traceback" in capsys.readouterr().err
+    assert "Traceback" in (tmp_path / "log").read_text()
+
+
+def test_json_shows_a_secrets_mask_only(capsys: pytest.CaptureFixture[str]) -> None:
+    output.put_json({"apiKey": Secret("sk-0123456789abcd")})
+    assert json.loads(capsys.readouterr().out) == {"apiKey": "Secret(sk-…abcd)"}
+    with pytest.raises(TypeError):
+        output.put_json(object())
