@@ -37,6 +37,14 @@ def read_config(repository: Repository, commit: str | None) -> Config:
     return _config(data)
 
 
+def desired_ref(repository: Repository) -> str:
+    """The ref whose commit is desired: `source.ref` of the working tree's file, or of HEAD's where there is no tree.
+
+    Raises InvalidBots where that file is not as it should be.
+    """
+    return read_config(repository, repository.resolve("HEAD") if repository.bare else None).ref
+
+
 def target_of(config: Config, name: str | None) -> Target:
     """The target of a name; without one the only target, or the first. Raises Misuse, naming those there are."""
     if name is None:
