@@ -143,11 +143,15 @@ class Chats:
         """As `leases.give_up`: the messages are marked failed."""
         return await self._db.write(lambda connection: leases.give_up(connection, claim, FAILED))
 
+    async def give_back(self, claim: leases.Claim) -> None:
+        """As `leases.give_back`."""
+        await self._db.write(lambda connection: leases.give_back(connection, claim))
+
     async def renew(self, claims: Sequence[leases.Claim], until: float) -> None:
         """As `leases.renew`."""
         await self._db.write(lambda connection: leases.renew(connection, claims, until))
 
-    async def due_instances(self, now: float) -> list[str]:
+    async def due_instances(self, now: float) -> tuple[list[str], float | None]:
         """As `outbox.due_instances`."""
         return await self._db.read(lambda connection: outbox.due_instances(connection, now))
 

@@ -54,14 +54,14 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 class Settling(msgspec.Struct, frozen=True, kw_only=True):
     """What hearing the new messages of a claimed chat came to.
 
-    `ends` are sessions that are over (True: kept as closed), `session` the one that goes on, `started` whether it is
-    new, `states` where each message is now, `pushes` what the business said (id, text) for the webhook to carry.
-    With `hold` the lease stays, for the turn is due.
+    `ends` are sessions that are over (True: kept as closed), `session` the one that was there and goes on, `starts`
+    those that are new, `states` where each message is now, `pushes` what the business said (id, text) for the webhook
+    to carry. With `hold` the lease stays, for the turn is due.
     """
 
     claim: Claim
     session: Session | None
-    started: bool
+    starts: Sequence[Session]
     ends: Mapping[str, bool]
     states: Mapping[int, int]
     first_at: float | None
@@ -213,17 +213,27 @@ def settle(connection: sqlite3.Connection, done: Settling, now: float) -> bool:
         else:
             connection.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
         drop(connection, session_id, one.chat)
-    if done.session is not None:
-        _keep(connection, done.session, done.started)
-        if done.session.status != "opened":
-            drop(connection, done.session.id, one.chat)
+    for session in done.starts:
+        _start(connection, session)
+    if (session_ := done.session) is not None:
+        connection.execute(
+            "UPDATE sessions SET status = ?, push_name = ?, await_user = ?, active_at = max(active_at, ?) WHERE id = ?",
+            (session_.status, session_.push_name, session_.await_user, session_.active_at, session_.id),
+        )
+        if session_.status != "opened":
+            drop(connection, session_.id, one.chat)
     if done.states:
         connection.executemany(
             "UPDATE messages SET state = ? WHERE seq = ?", [(state, seq) for seq, state in done.states.items()]
         )
     for id, text in done.pushes:
         add_push(connection, one.chat, id, text, now)
-    if not done.hold:
+    if done.hold:  # kept all the same: whoever comes after a crash must know that a turn is due
+        connection.execute(
+            "UPDATE chats SET first_at = ?, turn_at = ? WHERE instance_id = ? AND jid = ?",
+            (done.first_at, done.turn_at, *one.chat),
+        )
+    else:
         release(connection, one, done.first_at, done.turn_at, one.attempts if done.turn_at is not None else 0)
     return True
 
@@ -269,6 +279,14 @@ def give_up(connection: sqlite3.Connection, one: Claim, state: int) -> bool:
     return True
 
 
+def give_back(connection: sqlite3.Connection, one: Claim) -> None:
+    """Ends a lease without a result: whoever is next looks at the chat at once."""
+    connection.execute(
+        "UPDATE chats SET leased = 0, due_at = 0 WHERE instance_id = ? AND jid = ? AND epoch = ? AND leased = 1",
+        (*one.chat, one.epoch),
+    )
+
+
 def renew(connection: sqlite3.Connection, claims: Sequence[Claim], until: float) -> None:
     """Prolongs leases that are still held."""
     connection.executemany(
@@ -283,9 +301,9 @@ def release(
     """Gives a chat back: due at once if messages came in while it was held, else at its turn, else it sleeps."""
     connection.execute(
         "UPDATE chats SET leased = 0, first_at = ?, turn_at = ?, attempts = ?, due_at = CASE WHEN EXISTS ("
-        f"SELECT 1 FROM messages WHERE instance_id = ? AND jid = ? AND state < 2 AND state = {NEW}) THEN 0 ELSE ? END"
+        "SELECT 1 FROM messages WHERE instance_id = ? AND jid = ? AND state < 2 AND state = ?) THEN 0 ELSE ? END"
         " WHERE instance_id = ? AND jid = ? AND epoch = ?",
-        (first_at, turn_at, attempts, *one.chat, turn_at, *one.chat, one.epoch),
+        (first_at, turn_at, attempts, *one.chat, NEW, turn_at, *one.chat, one.epoch),
     )
 
 
@@ -312,29 +330,23 @@ def _unmoved(connection: sqlite3.Connection, one: Claim) -> bool:
     return (None if row is None else tuple(row)) == before
 
 
-def _keep(connection: sqlite3.Connection, session: Session, started: bool) -> None:
-    if started:
-        connection.execute(
-            f"INSERT INTO sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-            (
-                session.id,
-                session.instance_id,
-                session.jid,
-                session.bot_id,
-                session.status,
-                session.push_name,
-                _encode(session.history),
-                session.await_user,
-                session.failure,
-                session.created_at,
-                session.active_at,
-            ),
-        )
-    else:
-        connection.execute(
-            "UPDATE sessions SET status = ?, push_name = ?, await_user = ?, active_at = max(active_at, ?) WHERE id = ?",
-            (session.status, session.push_name, session.await_user, session.active_at, session.id),
-        )
+def _start(connection: sqlite3.Connection, session: Session) -> None:
+    connection.execute(
+        f"INSERT INTO sessions ({_SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+        (
+            session.id,
+            session.instance_id,
+            session.jid,
+            session.bot_id,
+            session.status,
+            session.push_name,
+            _encode(session.history),
+            session.await_user,
+            session.failure,
+            session.created_at,
+            session.active_at,
+        ),
+    )
 
 
 def _encode(history: tuple[Spoken, ...]) -> str:

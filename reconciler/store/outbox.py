@@ -60,10 +60,10 @@ def intend(
         )
 
 
-def due_instances(connection: sqlite3.Connection, now: float) -> list[str]:
-    """The instances with something due to be said."""
-    rows = connection.execute("SELECT DISTINCT instance_id FROM outbox WHERE due_at <= ?", (now,))
-    return [row[0] for row in rows]
+def due_instances(connection: sqlite3.Connection, now: float) -> tuple[list[str], float | None]:
+    """The instances with something due to be said; and when the next is due."""
+    rows = connection.execute("SELECT DISTINCT instance_id FROM outbox WHERE due_at <= ?", (now,)).fetchall()
+    return [row[0] for row in rows], connection.execute("SELECT min(due_at) FROM outbox").fetchone()[0]
 
 
 def say(
@@ -77,9 +77,9 @@ def say(
     rows = connection.execute(
         "SELECT o.seq, o.instance_id, o.jid, o.id, o.session_id, o.bot_id, o.text, s.status,"
         " EXISTS (SELECT 1 FROM messages m WHERE m.instance_id = o.instance_id AND m.jid = o.jid AND m.state < 2"
-        f" AND m.state = {NEW} AND m.from_me) AS held"
-        " FROM outbox o LEFT JOIN sessions s ON s.id = o.session_id WHERE o.due_at <= ? ORDER BY o.due_at, o.seq LIMIT ?",
-        (now, limit),
+        " AND m.state = ? AND m.from_me) AS held FROM outbox o LEFT JOIN sessions s ON s.id = o.session_id"
+        " WHERE o.due_at <= ? ORDER BY o.due_at, o.seq LIMIT ?",
+        (NEW, now, limit),
     ).fetchall()
     said: dict[tuple[str, str], None] = {}
     for seq, instance_id, jid, id, session_id, bot_id, text, status, held in rows:

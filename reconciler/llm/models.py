@@ -1,0 +1,45 @@
+"""The one door to models: who answers for an account, within one turn's deadline.
+
+Before it comes the turn engine with an account and a `Request`; after it the demo model or an OpenAI-compatible
+server.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from reconciler.llm import demo
+from reconciler.llm.answer import Answer
+from reconciler.llm.functions import Functions
+from reconciler.llm.openai import OpenAI
+from reconciler.model import DEMO, Account
+from reconciler.talk.prompt import Request
+
+TURN_SECONDS: Final = 90.0  # for a turn with all its rounds and retries
+
+
+class Models:
+    """All models. `openai_base_url` is the operator's address for credentials that name none."""
+
+    def __init__(self, openai_base_url: str | None, seconds: float = TURN_SECONDS, pause: float = 0.5) -> None:
+        self._functions = Functions()
+        self._openai = OpenAI(openai_base_url, self._functions, pause)
+        self._seconds = seconds
+
+    async def answer(self, account: Account, request: Request) -> Answer:
+        """A model's answer to a turn. Raises ModelFailed after what retries the deadline allows."""
+        if account.base_url == DEMO:
+            return demo.answer(request)
+        return await self._openai.answer(account, request, time.monotonic() + self._seconds)
+
+    async def list_models(self, account: Account) -> list[dict[str, Any]]:
+        """The models that an account may use, as OpenAI describes them. Raises Rejected (502, 504)."""
+        if account.base_url == DEMO:
+            return [{"id": DEMO, "object": "model", "created": 0, "owned_by": "bot-reconciler"}]
+        return await self._openai.list_models(account)
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._openai.close()
+        await self._functions.close()

@@ -1,0 +1,76 @@
+"""Carries what was said to an instance's webhook, for whoever holds the line: one POST a message.
+
+The body is the event that an Evolution API server sends for its own messages (`send.message`), without any key in it.
+The message's id is the `Idempotency-Key`, for after a crash or a lost answer the same message is posted again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from reconciler.model import Instance
+from reconciler.store.outbox import Push
+
+if TYPE_CHECKING:
+    import httpx
+
+SECONDS: Final = 15.0
+
+
+class NotTaken(Exception):
+    """A webhook did not take a message; `final` if posting it again would change nothing."""
+
+    def __init__(self, reason: str, final: bool) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class Webhooks:
+    """Posts to webhooks over one connection pool; redirects are not followed."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds
+        self._http: httpx.AsyncClient | None = None
+
+    async def post(self, instance: Instance, push: Push) -> None:
+        """Posts one message. Raises NotTaken where the answer is not a success (2xx)."""
+        import httpx
+
+        if self._http is None:
+            self._http = httpx.AsyncClient(timeout=self._seconds, follow_redirects=False, trust_env=False)
+        headers = {"Content-Type": "application/json", "Idempotency-Key": push.id}
+        body = msgspec.json.encode(event(instance, push))
+        try:
+            async with self._http.stream("POST", instance.webhook or "", content=body, headers=headers) as response:
+                status = response.status_code
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise NotTaken("the instance's webhook is no http address", final=True) from error
+        except httpx.HTTPError as error:
+            raise NotTaken(f"no answer ({type(error).__name__})", final=False) from error
+        if not 200 <= status < 300:
+            raise NotTaken(f"answered {status}", final=400 <= status < 500 and status not in (408, 409, 425, 429))
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._http is not None:
+            await self._http.aclose()
+
+
+def event(instance: Instance, push: Push) -> dict[str, Any]:
+    """The body of a push."""
+    said = datetime.fromtimestamp(push.at, UTC)
+    return {
+        "event": "send.message",
+        "instance": instance.name,
+        "data": {
+            "key": {"id": push.id, "remoteJid": push.jid, "fromMe": True},
+            "message": {"conversation": push.text},
+            "messageType": "conversation",
+            "messageTimestamp": int(push.at),
+            "instanceId": instance.id,
+        },
+        "date_time": said.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }

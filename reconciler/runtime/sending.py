@@ -1,0 +1,108 @@
+"""Says what is due and carries it to webhooks.
+
+Before it comes the outbox, which a finished turn has filled; after it the transcript, whoever follows it (`Notices`),
+and the instance's webhook. Both steps read what is due from the store, so a restart goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import structlog
+
+from reconciler.model import Instance, Line
+from reconciler.runtime.channels.push import NotTaken
+from reconciler.runtime.notices import Notices
+from reconciler.store.chats import Chats
+from reconciler.store.outbox import Push
+
+log = structlog.get_logger("sending")
+
+BATCH: Final = 500  # messages said in one transaction
+POSTS: Final = 50  # at once
+ATTEMPTS: Final = 8  # of one push, over about two minutes
+
+
+class Lines(Protocol):
+    """Where lines come from: the fleet."""
+
+    async def line(self, instance_id: str) -> Line | None: ...
+
+
+class Post(Protocol):
+    """Carries a message to an instance's webhook."""
+
+    async def post(self, instance: Instance, push: Push) -> None: ...
+
+
+class Sender:
+    """Steps that the engine repeats; each returns the seconds until there is something to do, None: nothing known."""
+
+    def __init__(
+        self, lines: Lines, chats: Chats, notices: Notices, post: Post, clock: Callable[[], float], pause: float = 1.0
+    ) -> None:
+        self._lines, self._chats, self._notices, self._post = lines, chats, notices, post
+        self._clock, self._pause = clock, pause
+        self._posting: dict[int, asyncio.Task[None]] = {}
+        self.said, self.posted = asyncio.Event(), asyncio.Event()  # wakes of the two loops
+
+    async def say(self) -> float | None:
+        """Says what is due now."""
+        now = self._clock()
+        instances, due = await self._chats.due_instances(now)
+        if instances:
+            lines = [(instance_id, await self._lines.line(instance_id)) for instance_id in instances]
+            hooked = {instance_id: bool(line.instance.webhook) for instance_id, line in lines if line is not None}
+            chats, due = await self._chats.say(hooked, now, BATCH)
+            for chat in chats:
+                self._notices.publish(chat)
+            if any(hooked.values()):
+                self.posted.set()
+        return None if due is None else max(0.0, due - self._clock())
+
+    async def push(self) -> float | None:
+        """Starts posting what is due, the oldest of each chat."""
+        now = self._clock()
+        pushes, due = await self._chats.due_pushes(now, POSTS + len(self._posting))
+        for push in pushes:
+            if len(self._posting) < POSTS and push.seq not in self._posting:
+                self._posting[push.seq] = asyncio.create_task(self._carry(push))
+        return None if due is None else max(0.0, due - self._clock())
+
+    async def idle(self) -> None:
+        """Waits for the posts that are under way."""
+        await asyncio.gather(*self._posting.values())
+
+    async def stop(self) -> None:
+        """Cancels the posts that are under way; they are due again at the next start."""
+        posting = list(self._posting.values())
+        for task in posting:
+            task.cancel()
+        await asyncio.gather(*posting, return_exceptions=True)
+
+    async def _carry(self, push: Push) -> None:
+        again: float | None = None
+        try:
+            line = await self._lines.line(push.instance_id)
+            if line is not None and line.instance.webhook:
+                await self._post.post(line.instance, push)
+        except Exception as error:
+            final = isinstance(error, NotTaken) and error.final
+            told = {"instance": push.instance_id, "message": push.id, "attempt": push.attempts + 1}
+            why = str(error) if isinstance(error, NotTaken) else repr(error)
+            if final or push.attempts + 1 >= ATTEMPTS:
+                log.error("webhook did not take a message; given up", why=why, **told)
+            else:
+                wait = self._pause * 2**push.attempts * random.uniform(0.8, 1.2)  # noqa: S311
+                again = self._clock() + wait
+                log.warning("webhook did not take a message; trying again", why=why, seconds=round(wait, 1), **told)
+        try:
+            await self._chats.end_push(push.seq, again)
+        except Exception as error:  # it stays due and is posted again
+            log.error("a push could not be written down", why=repr(error), message=push.id)
+        finally:
+            del self._posting[push.seq]
+            self.posted.set()
