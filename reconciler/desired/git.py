@@ -85,6 +85,16 @@ class Repository:
         found = self._commit(short)
         return found if found is not None and found.startswith(short) else None
 
+    def newest(self, commits: Iterable[str]) -> str:
+        """Of some commits (full hashes, one at least), the newest that is no ancestor of another."""
+        return self._git("rev-list", "--date-order", "--max-count=1", *commits).decode().strip()
+
+    def before_changes(self, path: str, since: str, until: str, limit: int) -> list[str]:
+        """The states of a file before each of its changes after `since` up to `until`: commits, newest first."""
+        span = ("--format=%P", f"--max-count={limit}", f"{since}..{until}")
+        parents = self._git("log", *span, "--", f":(top,literal){path}").decode().split("\n")
+        return [line.split()[0] for line in parents if line]
+
     @property
     def shallow(self) -> bool:
         """Whether older commits were left out when this was cloned."""
