@@ -251,6 +251,10 @@ class Fleet:
                 self._parts[instance_id] = part
         return part
 
+    async def counts(self, instance_id: str | None) -> dict[str, tuple[int, int]]:
+        """How many messages and chats each instance has (or the one); instances without any are left out."""
+        return await self._db.read(lambda c: reads.counts(c, instance_id))
+
     async def _one(self, table: str, kind: str, instance_id: str, id: str) -> str:
         def look(c: Connection) -> str | None:
             found = c.execute(f"SELECT row FROM {table} WHERE instance_id=? AND id=?", (instance_id, id)).fetchone()  # noqa: S608

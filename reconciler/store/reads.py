@@ -79,3 +79,13 @@ def line(c: Connection, instance_id: str, vault: Vault) -> Line | None:
         accounts=accounts,
         assistants={assistant.assistant_id: assistant for assistant in decoded("assistants", Assistant)},
     )
+
+
+def counts(c: Connection, instance_id: str | None) -> dict[str, tuple[int, int]]:
+    """How many messages and chats each instance has (or the one); instances without any are left out."""
+    where = "" if instance_id is None else "WHERE instance_id=?"
+    found = c.execute(
+        f"SELECT instance_id, count(*), count(DISTINCT jid) FROM messages {where} GROUP BY 1",  # noqa: S608
+        () if instance_id is None else (instance_id,),
+    )
+    return {id: (messages, chats) for id, messages, chats in found}

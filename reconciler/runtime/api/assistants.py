@@ -1,0 +1,51 @@
+"""Assistants: what bots of type assistant run, named as the bots' calls are. After it `store/fleet.py`."""
+
+from __future__ import annotations
+
+from reconciler.runtime.answers import Response, json, raw
+from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
+from reconciler.runtime.call import Call, Endpoint
+
+_BODY = "http/assistant"
+
+
+async def create(call: Call) -> Response:
+    """Create an assistant."""
+    body = await valid_body(call.request, _BODY)
+    return raw(await call.served.store.fleet.create_assistant(call.instance.id, body), 201)
+
+
+async def find(call: Call) -> Response:
+    """All assistants of the instance, oldest first."""
+    return raw(await call.served.store.fleet.assistants(call.instance.id))
+
+
+async def fetch(call: Call) -> Response:
+    """One assistant."""
+    return raw(await call.served.store.fleet.assistant(call.instance.id, call.path("id")))
+
+
+async def update(call: Call) -> Response:
+    """Change an assistant; a field left out keeps its value, null unsets it."""
+    patch = await read_body(call.request, _BODY)
+
+    def merge(before: Fields) -> Fields:
+        return fitting(_BODY, merged(before, patch))
+
+    return raw(await call.served.store.fleet.update_assistant(call.instance.id, call.path("id"), merge))
+
+
+async def delete(call: Call) -> Response:
+    """Delete an assistant."""
+    id = call.path("id")
+    await call.served.store.fleet.delete_assistant(call.instance.id, id)
+    return json({"assistant": {"id": id}})
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/openai/assistants/create/{instance}", create, _BODY),
+    Endpoint("GET", "/openai/assistants/find/{instance}", find),
+    Endpoint("GET", "/openai/assistants/fetch/{id}/{instance}", fetch),
+    Endpoint("PUT", "/openai/assistants/update/{id}/{instance}", update, _BODY),
+    Endpoint("DELETE", "/openai/assistants/delete/{id}/{instance}", delete),
+)

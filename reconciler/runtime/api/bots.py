@@ -1,0 +1,68 @@
+"""Bots: create, list, fetch, update, delete. After it `store/fleet.py`."""
+
+from __future__ import annotations
+
+from reconciler.errors import Rejected
+from reconciler.runtime.answers import Response, json, raw
+from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
+from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.urls import check_urls
+
+_BODY = "http/bot"
+
+
+async def create(call: Call) -> Response:
+    """Create a bot."""
+    body = _callable(call, await valid_body(call.request, _BODY))
+    return raw(await call.served.store.fleet.create_bot(call.instance.id, body), 201)
+
+
+async def find(call: Call) -> Response:
+    """All bots of the instance, oldest first."""
+    return raw(await call.served.store.fleet.bots(call.instance.id))
+
+
+async def fetch(call: Call) -> Response:
+    """One bot."""
+    return raw(await call.served.store.fleet.bot(call.instance.id, call.path("openaiBotId")))
+
+
+async def update(call: Call) -> Response:
+    """Change a bot: a field left out keeps its value, null unsets it, and the whole that results must be valid."""
+    patch = await read_body(call.request, _BODY)
+
+    def merge(before: Fields) -> Fields:
+        return _callable(call, fitting(_BODY, merged(before, patch)))
+
+    return raw(await call.served.store.fleet.update_bot(call.instance.id, call.path("openaiBotId"), merge))
+
+
+async def delete(call: Call) -> Response:
+    """Delete a bot and its sessions."""
+    id = call.path("openaiBotId")
+    await call.served.store.fleet.delete_bot(call.instance.id, id)
+    return json({"bot": {"id": id}})
+
+
+def _callable(call: Call, body: Fields) -> Fields:
+    """422 for a pattern that RE2 refuses, a rule that cannot be read, a functionUrl that may not be called."""
+    from reconciler.talk.match import check_advanced, check_regex
+
+    fault = None
+    if body["triggerType"] == "keyword" and body["triggerOperator"] == "regex":
+        fault = check_regex(body["triggerValue"])
+    elif body["triggerType"] == "advanced":
+        fault = check_advanced(body["triggerValue"])
+    if fault is not None:
+        raise Rejected(422, f"triggerValue: {fault}")
+    check_urls(call.served.allow_private_urls, functionUrl=body.get("functionUrl"))
+    return body
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/openai/create/{instance}", create, _BODY),
+    Endpoint("GET", "/openai/find/{instance}", find),
+    Endpoint("GET", "/openai/fetch/{openaiBotId}/{instance}", fetch),
+    Endpoint("PUT", "/openai/update/{openaiBotId}/{instance}", update, _BODY),
+    Endpoint("DELETE", "/openai/delete/{openaiBotId}/{instance}", delete),
+)

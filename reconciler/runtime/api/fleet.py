@@ -1,0 +1,37 @@
+"""`GET /fleet`: everything a reconciler compares, in one answer with one ETag; without a change, one 304."""
+
+from __future__ import annotations
+
+from reconciler.errors import Rejected
+from reconciler.runtime.answers import Response, raw, unauthorized
+from reconciler.runtime.call import Call, Endpoint
+
+
+async def read(call: Call) -> Response:
+    """All instances (or the one in `?instance=`) with credentials, settings, assistants and bots."""
+    assert call.caller is not None
+    fleet = call.served.store.fleet
+    name, scope = call.query("instance"), call.caller.instance_id
+    if name is not None:
+        instance = fleet.instance(name)
+        if not call.caller.opens(instance.id if instance else None):
+            return unauthorized()
+        if instance is None:
+            raise Rejected(404, f'The "{name}" instance does not exist')
+        scope = instance.id
+    # The version is read first: an answer newer than its ETag only makes the next reading a full one.
+    etag = f'"{fleet.version}-{scope or "all"}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if _same(call.request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    ids = [held.instance.id for held in fleet.directory.all() if scope in (None, held.instance.id)]
+    parts = [part for id in ids if (part := await fleet.part(id))]
+    return raw(b'{"instances":[' + b",".join(parts) + b"]}", headers=headers)
+
+
+def _same(header: str, etag: str) -> bool:
+    """Whether If-None-Match (RFC 9110, 13.1.2: compared weakly) names the ETag."""
+    return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in header.split(",") if tag.strip())
+
+
+ENDPOINTS = (Endpoint("GET", "/fleet", read, access="any"),)

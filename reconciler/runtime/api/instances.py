@@ -1,0 +1,141 @@
+"""Instances: create, list, state, change, delete. After it `store/fleet.py`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from reconciler.errors import Rejected
+from reconciler.model import Instance
+from reconciler.runtime.answers import Response, json, unauthorized
+from reconciler.runtime.body import Fields, fitting, merged, read_body
+from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.urls import check_urls
+
+_BODY = "http/instance"
+
+# What a phone line can be set to on an Evolution API server; here it has these values and cannot be changed.
+_LINE: Final = {
+    "rejectCall": False,
+    "msgCall": "",
+    "groupsIgnore": False,
+    "alwaysOnline": False,
+    "readMessages": False,
+    "readStatus": False,
+    "syncFullHistory": False,
+    "wavoipToken": "",
+}
+
+
+async def create(call: Call) -> Response:
+    """Create an instance; `hash` is its token."""
+    body = _checked(call, fitting(_BODY, _webhook(merged({}, await read_body(call.request, _BODY)))))
+    if call.served.keys.is_global(body.get("token", "")):
+        raise Rejected(409, "This token is in use: choose another, or leave it out")
+    instance, token = await call.served.store.fleet.create_instance(body)
+    shown = {
+        "instance": {
+            "instanceName": instance.name,
+            "instanceId": instance.id,
+            "integration": instance.integration,
+            "webhookWaBusiness": None,
+            "accessTokenWaBusiness": "",
+            "status": "open",
+        },
+        "hash": token,
+        "webhook": {"webhookUrl": instance.webhook} if instance.webhook else {},
+        "websocket": {},
+        "rabbitmq": {},
+        "nats": {},
+        "sqs": {},
+        "settings": _LINE,
+    }
+    return json(shown, 201)
+
+
+async def find(call: Call) -> Response:
+    """All instances with the global key, token and webhook secret of each among it; its own with an instance's key.
+
+    `?instanceName=` and `?instanceId=` choose one.
+    """
+    assert call.caller is not None
+    fleet = call.served.store.fleet
+    name, id = call.query("instanceName"), call.query("instanceId")
+    chosen = [
+        held.instance
+        for held in fleet.directory.all()
+        if call.caller.opens(held.instance.id) and name in (None, held.instance.name) and id in (None, held.instance.id)
+    ]
+    if not chosen and (name or id):
+        if call.caller.instance_id is not None:
+            return unauthorized()
+        raise Rejected(404, f'The "{name or id}" instance does not exist')
+    one = chosen[0].id if len(chosen) == 1 else None
+    counts = await fleet.counts(one)
+    everything = call.caller.instance_id is None
+    return json([_row(call, instance, everything, *counts.get(instance.id, (0, 0))) for instance in chosen])
+
+
+async def state(call: Call) -> Response:
+    """Whether the instance's channel is connected: here always `open`."""
+    return json({"instance": {"instanceName": call.instance.name, "state": "open"}})
+
+
+async def update(call: Call) -> Response:
+    """Change integration, number, webhook or retention; a field left out keeps its value, null unsets it."""
+    patch = await read_body(call.request, _BODY)
+    name = call.instance.name
+
+    def merge(before: Fields) -> Fields:
+        taken = {field: value for field, value in patch.items() if field not in ("instanceName", "token")}
+        return _checked(call, fitting(_BODY, _webhook(merged({**before, "instanceName": name}, taken))))
+
+    fleet = call.served.store.fleet
+    await fleet.update_instance(call.instance.id, merge)
+    return json(fleet.directory[call.instance.id].row)
+
+
+async def delete(call: Call) -> Response:
+    """Delete an instance with everything in it."""
+    await call.served.store.fleet.delete_instance(call.instance.id)
+    return json({"status": "SUCCESS", "error": False, "response": {"message": "Instance deleted"}})
+
+
+def _row(call: Call, instance: Instance, everything: bool, messages: int, chats: int) -> dict[str, Any]:
+    fleet = call.served.store.fleet
+    row = fleet.directory[instance.id].row
+    token, secret = fleet.secrets_of(instance.id) if everything else (None, None)
+    setting = {"createdAt": row["createdAt"], "updatedAt": row["createdAt"], "instanceId": instance.id}
+    shown = {
+        **row,
+        "token": token,
+        "webhookSecret": secret,
+        "clientName": "reconciler",
+        "Setting": {"id": instance.id, **_LINE, **setting},
+        "_count": {"Message": messages, "Contact": chats, "Chat": chats},
+    }
+    if not everything:
+        del shown["token"], shown["webhookSecret"]
+    return shown
+
+
+def _webhook(body: Fields) -> Fields:
+    """`webhook` as an address, also where it came as an object with one."""
+    webhook = body.get("webhook")
+    if not isinstance(webhook, dict):
+        return body
+    url = webhook.get("url")
+    return merged(body, {"webhook": url or None})
+
+
+def _checked(call: Call, body: Fields) -> Fields:
+    check_urls(call.served.allow_private_urls, webhook=body.get("webhook"))
+    return body
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/instance/create", create, _BODY, "global"),
+    Endpoint("GET", "/instance/fetchInstances", find, access="any"),
+    Endpoint("GET", "/instance/connectionState/{instance}", state),
+    Endpoint("PUT", "/instance/update/{instance}", update, _BODY),
+    Endpoint("DELETE", "/instance/delete/{instance}", delete),
+)

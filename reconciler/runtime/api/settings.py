@@ -1,0 +1,55 @@
+"""An instance's Settings: the defaults of its bots, the fallback bot, ignored chats. After it `store/fleet.py`."""
+
+from __future__ import annotations
+
+from reconciler.runtime.answers import Response, json, raw
+from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
+from reconciler.runtime.call import Call, Endpoint
+from reconciler.store.rows import settings_fields
+
+_BODY = "http/settings"
+
+
+async def change(call: Call) -> Response:
+    """Set the Settings; a field left out keeps its value, null sets the built-in default."""
+    patch = await read_body(call.request, _BODY)
+    if patch.get("openaiCredsId") == "":
+        del patch["openaiCredsId"]
+    if patch.get("fallbackId") == "":
+        patch["fallbackId"] = None
+
+    def merge(before: Fields) -> Fields:
+        return fitting(_BODY, merged(before, patch))
+
+    return raw(await call.served.store.fleet.set_settings(call.instance.id, merge))
+
+
+async def fetch(call: Call) -> Response:
+    """The Settings with their fallback bot; the built-in defaults where none are set."""
+    row, fallback = await call.served.store.fleet.settings(call.instance.id)
+    if row is None:
+        return json({**settings_fields({}), "Fallback": None, "fallbackId": "", "fallback": None})
+    id = row.pop("fallbackId")
+    return json({**row, "Fallback": fallback, "fallbackId": id, "fallback": fallback})
+
+
+async def ignore(call: Call) -> Response:
+    """Add a chat to the Settings' ignoreJids or take it out."""
+    body = await valid_body(call.request, "http/ignore-jid")
+    jid, add = body["remoteJid"], body["action"] == "add"
+    now: list[str] = []
+
+    def merge(before: Fields) -> Fields:
+        others = [other for other in before.get("ignoreJids", []) if other != jid]
+        now[:] = [*others, jid] if add else others
+        return fitting(_BODY, {**before, "ignoreJids": list(now)})
+
+    await call.served.store.fleet.set_settings(call.instance.id, merge)
+    return json({"ignoreJids": now})
+
+
+ENDPOINTS = (
+    Endpoint("POST", "/openai/settings/{instance}", change, _BODY),
+    Endpoint("GET", "/openai/fetchSettings/{instance}", fetch),
+    Endpoint("POST", "/openai/ignoreJid/{instance}", ignore, "http/ignore-jid"),
+)

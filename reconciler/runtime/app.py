@@ -1,0 +1,120 @@
+"""The HTTP application: routes, errors, and what surrounds every request.
+
+Before it comes the process that serves (`runtime/server.py`), after it the handlers of `runtime/api/`. Nothing here
+knows what an endpoint does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from typing import Any, Final, TextIO
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from reconciler.model import Account
+from reconciler.runtime.answers import foreseen, refusal, unauthorized
+from reconciler.runtime.api import (
+    assistants,
+    bots,
+    chat,
+    credentials,
+    describe,
+    fleet,
+    health,
+    instances,
+    messages,
+    models,
+    sessions,
+    settings,
+    webhook,
+)
+from reconciler.runtime.call import Endpoint, Page, Served, routes
+from reconciler.runtime.keys import Keys
+from reconciler.runtime.metrics import Metrics
+from reconciler.runtime.notices import Notices
+from reconciler.runtime.observe import Observe, make_log
+from reconciler.runtime.streams import Streams
+from reconciler.store.sqlite import Store
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *bots.ENDPOINTS,
+    *credentials.ENDPOINTS,
+    *assistants.ENDPOINTS,
+    *settings.ENDPOINTS,
+    *sessions.ENDPOINTS,
+    *models.ENDPOINTS,
+    *instances.ENDPOINTS,
+    *messages.ENDPOINTS,
+    *chat.ENDPOINTS,
+    *webhook.ENDPOINTS,
+    *fleet.ENDPOINTS,
+    *health.ENDPOINTS,
+)
+
+
+def build_app(
+    store: Store,
+    *,
+    api_key: str,
+    notices: Notices,
+    wake: Callable[[], None],
+    list_models: Callable[[Account], Awaitable[list[dict[str, Any]]]],
+    ready: Callable[[], bool] = lambda: True,
+    page: Page | None = None,
+    extra_routes: Sequence[BaseRoute] = (),
+    allow_private_urls: tuple[str, ...] = (),
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
+    log_to: TextIO | None = None,
+) -> Starlette:
+    """The application over an open store.
+
+    `wake` tells the turn engine that something is due; `list_models` asks an account's provider; `ready` says whether
+    what must come first has ended; `page` answers `GET /` for browsers; `extra_routes` come after ours and do their own
+    asking for keys (`app.state.served.keys.caller(request)`). `allow_private_urls`: hosts, hosts with port or networks
+    that stored URLs may name though they are private. The access log goes to `log_to`, standard error by default.
+    Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
+    """
+    served = Served(
+        store=store,
+        keys=Keys(api_key, store.fleet, store.vault),
+        notices=notices,
+        streams=Streams(),
+        metrics=Metrics(),
+        wake=wake,
+        list_models=list_models,
+        ready=ready,
+        page=page,
+        allow_private_urls=allow_private_urls,
+    )
+
+    @asynccontextmanager
+    async def living(app: Starlette) -> AsyncIterator[None]:
+        async with lifespan(app) if lifespan is not None else nullcontext():
+            yield
+            served.streams.stop()
+
+    async def unrouted(request: Request, error: Exception) -> Response:
+        """What the router, or a route of others, raised. Without a key nobody learns which paths exist."""
+        if "route" not in request.scope and served.keys.caller(request) is None:
+            return unauthorized()
+        if "route" not in request.scope:
+            return refusal(404, f"Cannot {request.method} {request.url.path}")
+        return foreseen(error) or refusal(500)
+
+    own = routes(served, (*ENDPOINTS, *describe.endpoints(ENDPOINTS)))
+    app = Starlette(
+        routes=[*own, *extra_routes],
+        middleware=[Middleware(Observe, metrics=served.metrics, log=make_log(log_to))],
+        exception_handlers={HTTPException: unrouted},
+        lifespan=living,
+    )
+    app.router.redirect_slashes = False
+    app.state.served = served
+    app.state.stop = served.streams.stop
+    return app

@@ -1,0 +1,130 @@
+"""One call of the HTTP API: its endpoint's table entry, who calls, the instance it is about.
+
+Before it comes the router, after it a handler of `runtime/api/`. The order is always: key (401), method (405),
+instance (404), then the handler reads the body. Whoever has no key learns nothing, not even which paths exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from reconciler.errors import Rejected
+from reconciler.model import Account, Instance
+from reconciler.runtime.answers import unauthorized
+from reconciler.runtime.keys import Caller, Keys
+from reconciler.runtime.metrics import Metrics
+from reconciler.runtime.notices import Notices
+from reconciler.runtime.streams import Streams
+from reconciler.store.chats import Chats
+from reconciler.store.sqlite import Store
+
+Page = Callable[[Request], Awaitable[Response]]
+Access = Literal["instance", "any", "global", "open"]
+
+
+class Served(msgspec.Struct, frozen=True, kw_only=True):
+    """What every handler may need of the process."""
+
+    store: Store
+    keys: Keys
+    notices: Notices
+    streams: Streams
+    metrics: Metrics
+    wake: Callable[[], None]
+    list_models: Callable[[Account], Awaitable[list[dict[str, Any]]]]
+    ready: Callable[[], bool]
+    page: Page | None
+    allow_private_urls: tuple[str, ...]
+
+    @property
+    def chats(self) -> Chats:
+        return self.store.chats
+
+
+class Call(msgspec.Struct, frozen=True):
+    """One call; `caller` is None only for open endpoints, `known` only for those without an instance in the path."""
+
+    served: Served
+    request: Request
+    caller: Caller | None
+    known: Instance | None
+
+    @property
+    def instance(self) -> Instance:
+        """The instance in the path."""
+        assert self.known is not None
+        return self.known
+
+    def path(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str) -> str | None:
+        """A parameter of the query; empty is None."""
+        return self.request.query_params.get(name) or None
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """A line of the route table. `body` is the schema of the request's body; `access` is what opens it:
+    `instance` a key of the instance in the path, `any` some right key, `global` the global key, `open` nothing.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    body: str | None = None
+    access: Access = "instance"
+
+
+def routes(served: Served, endpoints: Sequence[Endpoint]) -> list[Route]:
+    """One route per path, each with its methods."""
+    paths: dict[str, dict[str, Endpoint]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint
+    return [Route(path, _Dispatch(served, methods)) for path, methods in paths.items()]
+
+
+class _Dispatch:
+    """An ASGI application (so that Starlette leaves the methods to it)."""
+
+    def __init__(self, served: Served, methods: dict[str, Endpoint]) -> None:
+        self.served, self.methods = served, methods
+        self.allow = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+        self.open = all(endpoint.access == "open" for endpoint in methods.values())
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        request = Request(scope, receive, send)
+        response = await self.answer(request)
+        await response(scope, receive, send)
+
+    async def answer(self, request: Request) -> Response:
+        served = self.served
+        endpoint = self.methods.get("GET" if request.method == "HEAD" else request.method)
+        access = endpoint.access if endpoint else ("open" if self.open else "any")
+        caller = None if access == "open" else served.keys.caller(request)
+        if access != "open" and caller is None:
+            return unauthorized()
+        if endpoint is None:
+            raise Rejected(
+                405, f"{request.method} is not possible here: use {self.allow}", headers={"Allow": self.allow}
+            )
+        instance = None
+        if access == "global" and caller is not None and caller.instance_id is not None:
+            return unauthorized()
+        if access == "instance" and caller is not None:
+            name = request.path_params["instance"]
+            instance = served.store.fleet.instance(name)
+            if not caller.opens(instance.id if instance else None):
+                return unauthorized()
+            if instance is None:
+                raise Rejected(404, f'The "{name}" instance does not exist')
+        return await endpoint.handler(Call(served, request, caller, instance))
