@@ -102,10 +102,9 @@ def _texts(documents: Documents, drafts: list[Draft]) -> dict[tuple[str, str], s
             if isinstance(path, Fault):
                 fault = Fault(where, path.message, path.hint)
             else:
-                hint = ""
-                if wrong[path] == "is not there":
-                    at = f"commit {documents.files.commit[:8]}" if documents.files.commit else "the working tree"
-                    hint = f"looked for it in {at}; is it committed?" if documents.files.commit else f"not in {at}"
+                commit = documents.files.commit
+                committed = commit is not None and wrong[path] == "is not there"
+                hint = f"looked for it in commit {commit[:8]}; is it committed?" if commit and committed else ""
                 fault = Fault(where, f"the file {path} {wrong[path]}", hint)
             documents.problems.append(draft.problem(documents, fault))
     return found

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from reconciler.desired.cache import Cache, Kept
 from reconciler.desired.files import Files, Lack
 from reconciler.desired.keys import keys_in
-from reconciler.desired.places import Places, problem, shown
+from reconciler.desired.places import Places, place_flaw, shown
 from reconciler.desired.read import Flaw, Reading, decode, line_and_column, lines, read
 from reconciler.desired.rules import faults_of, kind_fault
 from reconciler.errors import Problem
@@ -117,12 +117,13 @@ class Documents:
         before = len(self.problems)
         if reading.flaws:
             reading = self._explain(path, text)
+        flawed = {(flaw.line, flaw.column) for flaw in reading.flaws}
         self.problems += self._keys(path, text)
         declared: list[Declared] = []
         for number, document in enumerate(reading.documents):
             data = document.data
             if (fault := kind_fault(data)) is not None:
-                self._fault(path, number, fault)
+                self._fault(path, number, fault, flawed)
                 self.complete = False
                 continue
             faults = [] if patches else [*faults_of(data["kind"], data)]
@@ -130,7 +131,7 @@ class Documents:
                 hint = "begin the file with `apiVersion: reconciler/v1`"
                 faults.append(Fault(("apiVersion",), "is required in a file's first document", hint, "required"))
             for fault in faults:
-                self._fault(path, number, fault)
+                self._fault(path, number, fault, flawed)
             line, column = document.line, 1
             if data["kind"] == "Credentials":  # a key that is missing is asked for here
                 line, column = self.places.spot(path, number, "spec", "apiKey")
@@ -144,8 +145,11 @@ class Documents:
         self.complete = False
         return reading
 
-    def _fault(self, path: str, number: int, fault: Fault) -> None:
-        self.problems.append(self.places.problem(path, number, fault))
+    def _fault(self, path: str, number: int, fault: Fault, flawed: set[tuple[int, int]]) -> None:
+        """Adds a fault, unless it stands where the text itself is wrong already."""
+        problem = self.places.problem(path, number, fault)
+        if (problem.line, problem.column) not in flawed:
+            self.problems.append(problem)
 
     def _keys(self, path: str, text: str) -> list[Problem]:
         found = []
@@ -153,7 +157,7 @@ class Documents:
             line, column = line_and_column(text, start)
             message = "this looks like an API key, which must not stand in a repository"
             hint = "revoke it, since git keeps it, and name a variable: `apiKey: {env: OPENAI_API_KEY}`"
-            found.append(problem(path, lines(text), Flaw(line, column, message, hint)))
+            found.append(place_flaw(path, lines(text), Flaw(line, column, message, hint)))
         return found
 
     def _whole(self, path: str, message: str, hint: str = "") -> None:

@@ -6,8 +6,10 @@ parsed for a commit is found again for a tree that holds the same file, and the 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Literal, Protocol
@@ -94,19 +96,21 @@ class TreeFiles:
     commit: str | None = None
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._top = str(root)
         self._kept: dict[str, bytes | Lack] = {}
         self._plain: set[str] = {""}  # folders known not to be links
 
     def below(self, folder: str) -> list[str]:
-        top = self._root if folder in ("", ".") else self._root / folder
+        folder = "" if folder == "." else folder
+        if not self._is_plain(folder):
+            return []
+        top = f"{self._top}/{folder}" if folder else self._top
         found = []
         for here, folders, names in os.walk(top):
             folders[:] = [name for name in folders if name not in _SKIPPED]
-            inside = os.path.relpath(here, self._root)
-            prefix = "" if inside == "." else inside + "/"
-            self._plain.add(prefix[:-1])
-            found += [prefix + name for name in names if name.endswith(SUFFIXES)]
+            inside = here[len(self._top) + 1 :]
+            self._plain.add(inside)
+            found += [f"{inside}/{name}" if inside else name for name in names if name.endswith(SUFFIXES)]
         return sorted(found)
 
     def ids(self, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, Lack]]:
@@ -128,23 +132,27 @@ class TreeFiles:
 
     def _look(self, path: str) -> bytes | Lack:
         try:
-            if not self._is_plain(path.rpartition("/")[0]) or (self._root / path).is_symlink():
+            if not self._is_plain(path.rpartition("/")[0]):
                 return "link"
-            # A pipe or a device below the root would be waited for: only a plain file is opened.
-            if not os.path.isfile(self._root / path):
-                return "absent"
-            with open(self._root / path, "rb") as file:
-                content = file.read(BLOB_LIMIT + 1)
+            # Neither a link nor, by waiting for it, a pipe is ever opened.
+            descriptor = os.open(f"{self._top}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError, ValueError):
             return "absent"
-        except OSError:
-            return "unreadable"
-        return content if len(content) <= BLOB_LIMIT else "large"
+        except OSError as error:
+            return "link" if error.errno == errno.ELOOP else "unreadable"
+        with open(descriptor, "rb", buffering=0) as file:
+            about = os.fstat(descriptor)
+            if not stat.S_ISREG(about.st_mode):
+                return "absent"
+            try:
+                return file.read() if about.st_size <= BLOB_LIMIT else "large"
+            except OSError:
+                return "unreadable"
 
     def _is_plain(self, folder: str) -> bool:
         if folder in self._plain:
             return True
-        if (self._root / folder).is_symlink() or not self._is_plain(folder.rpartition("/")[0]):
+        if os.path.islink(f"{self._top}/{folder}") or not self._is_plain(folder.rpartition("/")[0]):
             return False
         self._plain.add(folder)
         return True

@@ -44,6 +44,7 @@ def missing(links: Links) -> Found:
         if instance not in known:
             hint = closest(instance, links.instances) or "declare it with `kind: Instance`"
             yield draft, Fault(("metadata", "instance"), f"there is no Instance named '{instance}'", hint)
+            continue  # nothing it names can be there
         match kind:
             case "Settings":
                 yield from _absent(links, draft, "Credentials", "spec", "credentials")

@@ -30,15 +30,15 @@ class Places:
         """
         said, documents = self._read(path)
         if number >= len(documents):
-            return problem(path, said, Flaw(0, 0, fault.message, fault.hint, pointer(fault.path)))
+            return place_flaw(path, said, Flaw(0, 0, fault.message, fault.hint, pointer(fault.path)))
         spot, whole = _nearest(documents[number], fault.path)
         at_key = fault.rule == "additionalProperties" or not whole
         line, column = (spot.key_line, spot.key_column) if at_key else (spot.line, spot.column)
-        return problem(path, said, Flaw(line, column, fault.message, fault.hint, pointer(fault.path)))
+        return place_flaw(path, said, Flaw(line, column, fault.message, fault.hint, pointer(fault.path)))
 
     def flaw(self, path: str, flaw: Flaw) -> Problem:
         """The problem that a flaw of a file's text is."""
-        return problem(path, self._read(path)[0], flaw)
+        return place_flaw(path, self._read(path)[0], flaw)
 
     def spot(self, path: str, number: int, *where: str | int) -> tuple[int, int]:
         """Line and column of a value, or of the nearest thing around it."""
@@ -65,7 +65,7 @@ def shown(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def problem(path: str, said: list[str], flaw: Flaw) -> Problem:
+def place_flaw(path: str, said: list[str], flaw: Flaw) -> Problem:
     """A flaw as a problem with the line it is in; what looks like a key is blotted out."""
     line = said[flaw.line - 1] if 0 < flaw.line <= len(said) else ""
     fits = flaw.column <= _EXCERPT and line.strip()

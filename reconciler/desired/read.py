@@ -208,8 +208,8 @@ class _Builder:
                 if event.tag not in (None, "!", _TAGS["map" if kind is MapStart else "list"]):
                     self._tag(event, mark, path)
             if nodes > NODE_LIMIT or len(stack) >= DEPTH_LIMIT:
-                much = f"more than {NODE_LIMIT:,} values (aliases followed)" if nodes > NODE_LIMIT else ""
-                self._flaw(mark, f"the document has {much or f'more than {DEPTH_LIMIT} levels'}", "split it", [])
+                much = f"more than {NODE_LIMIT:,} values, aliases followed" if nodes > NODE_LIMIT else ""
+                self._flaw(mark, f"the document has {much or f'more than {DEPTH_LIMIT} levels'}", "make it smaller", [])
                 self._stopped = True
                 return
             if here is None:

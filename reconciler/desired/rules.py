@@ -144,4 +144,8 @@ def _kinder(fault: Fault, data: dict[str, Any]) -> Fault:
         return Fault(fault.path, "a key must not stand in a file", "name where it is: `apiKey: {env: OPENAI_API_KEY}`")
     if fault.path == ("metadata", "instance") and data.get("kind") == "Instance":
         return Fault(fault.path, "an Instance belongs to no other", "leave it out", fault.rule)
+    if fault.rule == "pattern" and fault.path[-1:] and fault.path[-1] in UNITS:
+        unit = UNITS[str(fault.path[-1])][0]
+        hint = f"write a plain number of {unit}, or one with its unit: 500ms, 90s, 10m, 1h, 7d"
+        return Fault(fault.path, fault.message.replace("is not as it should be", "is no duration"), hint, fault.rule)
     return fault
