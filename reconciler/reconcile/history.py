@@ -1,0 +1,372 @@
+"""What happened and what is: passes with the outcome of each step, the state of each target, requests to sync.
+
+A small SQLite file of the loop's own (`loop.db`), which loop and command line share. A pass that found nothing to do
+only moves its target's `checked` on, so that an idle loop does not grow the file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+
+from reconciler.errors import Misuse, Unavailable
+from reconciler.plan.order import Step
+from reconciler.plan.render import field_document, shown_spec
+
+SCHEMA: Final = 1  # PRAGMA user_version of a file whose tables are current
+KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
+_VALUE: Final = 500  # characters kept of a field's value in the history
+OUTCOMES: Final = (
+    "running",  # not ended, or its process was killed before it ended
+    "applied",  # every step done
+    "unchanged",  # nothing to do
+    "partial",  # some steps done, others not
+    "failed",  # no step done
+    "stopped",  # told to stop before its last step
+    "invalid",  # the commit is no desired state
+    "refused",  # a gate stopped the plan
+    "unavailable",  # the target did not answer
+    "interrupted",  # its process ended within it
+)
+GOOD: Final = frozenset({"applied", "unchanged"})
+
+
+class PassRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One pass; times are seconds since the epoch, `counts` say how many steps ended how."""
+
+    id: int
+    target: str
+    commit: str | None
+    trigger: str
+    started: float
+    ended: float | None
+    outcome: str
+    message: str
+    counts: dict[str, int]
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a pass: what it was to do, whose move it answered, how it ended."""
+
+    position: int
+    action: str
+    kind: str
+    instance: str
+    name: str
+    note: str
+    origin: str
+    fields: list[dict[str, Any]]
+    started: float | None
+    ended: float | None
+    outcome: str
+    message: str
+
+
+class Drifted(msgspec.Struct, frozen=True, kw_only=True):
+    """A field that somebody moved on the target, and when that was first seen."""
+
+    kind: str
+    instance: str
+    name: str
+    field: str
+    first_seen: float
+
+
+class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target stands: the commits wanted and applied, the last outcome, when it was last looked at."""
+
+    target: str
+    wanted: str | None
+    applied: str | None
+    outcome: str
+    message: str
+    notes: list[str]
+    checked: float
+    last_pass: int | None
+
+
+class History:
+    """The history in one SQLite file, made where it is missing. Raises Misuse where the file is no database."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
+            self._db.row_factory = sqlite3.Row
+            if self._db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
+                _migrate(self._db)
+            for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"the history {path} cannot be opened: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise Misuse(f"{path} is no database: move it away and start again") from error
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    # --- passes ---
+
+    def begin(self, target: str, commit: str | None, trigger: str, steps: Iterable[Step] = ()) -> int:
+        """A pass that is about to walk `steps`, each `waiting`; one left running by a killed process is closed."""
+        now = time.time()
+        with _transaction(self._db):
+            self._db.execute(
+                "UPDATE passes SET outcome='interrupted', ended=? WHERE target=? AND outcome='running'", (now, target)
+            )
+            made = self._db.execute(
+                'INSERT INTO passes (target, "commit", trigger, started, outcome, message, counts)'
+                " VALUES (?, ?, ?, ?, 'running', '', '{}')",
+                (target, commit, trigger, now),
+            )
+            number = int(made.lastrowid or 0)
+            self._db.executemany(
+                "INSERT INTO steps (pass, position, action, kind, instance, name, note, origin, fields, outcome,"
+                " message) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', '')",
+                [(number, *_of_step(step)) for step in steps],
+            )
+            self._db.execute(
+                "DELETE FROM passes WHERE target=? AND id <= (SELECT id FROM passes WHERE target=?"
+                " ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                (target, target, KEPT_PASSES),
+            )
+        return number
+
+    def step_started(self, number: int, position: int) -> None:
+        """Written before the call, so that after a crash it is known which calls may have been made."""
+        self._db.execute(
+            "UPDATE steps SET outcome='started', started=? WHERE pass=? AND position=?", (time.time(), number, position)
+        )
+
+    def step_ended(self, number: int, position: int, outcome: str, message: str = "") -> None:
+        """`outcome`: done, failed, skipped or unknown."""
+        self._db.execute(
+            "UPDATE steps SET outcome=?, message=?, ended=? WHERE pass=? AND position=?",
+            (outcome, message, time.time(), number, position),
+        )
+
+    def end(self, number: int, outcome: str, message: str = "", counts: Mapping[str, int] | None = None) -> None:
+        """How a pass ended."""
+        self._db.execute(
+            "UPDATE passes SET outcome=?, message=?, counts=?, ended=? WHERE id=?",
+            (outcome, message, _json(dict(counts or {})), time.time(), number),
+        )
+
+    def last(self, target: str) -> PassRow | None:
+        """The newest pass of a target."""
+        return next(iter(self.passes(1, target)), None)
+
+    def passes(self, limit: int = 20, target: str | None = None) -> list[PassRow]:
+        """Passes, newest first."""
+        rows = self._db.execute(
+            "SELECT * FROM passes WHERE ? IS NULL OR target=? ORDER BY id DESC LIMIT ?", (target, target, limit)
+        )
+        return [_pass(row) for row in rows]
+
+    def one(self, number: int) -> PassRow | None:
+        """The pass of a number."""
+        row = self._db.execute("SELECT * FROM passes WHERE id=?", (number,)).fetchone()
+        return _pass(row) if row else None
+
+    def steps(self, number: int) -> list[StepRow]:
+        """The steps of a pass in their order."""
+        rows = self._db.execute("SELECT * FROM steps WHERE pass=? ORDER BY position", (number,))
+        return [
+            StepRow(
+                **{name: row[name] for name in StepRow.__struct_fields__ if name != "fields"},
+                fields=_data(row["fields"]),
+            )
+            for row in rows
+        ]
+
+    # --- targets ---
+
+    def stand(
+        self,
+        target: str,
+        *,
+        wanted: str | None,
+        outcome: str,
+        message: str = "",
+        notes: Iterable[str] = (),
+        number: int | None = None,
+    ) -> None:
+        """How a target stands after a look at it; a good outcome makes the wanted commit the applied one."""
+        applied = wanted if outcome in GOOD else None
+        self._db.execute(
+            "INSERT INTO targets (target, wanted, applied, outcome, message, notes, checked, last_pass)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (target) DO UPDATE SET"
+            " wanted=coalesce(excluded.wanted, wanted), applied=coalesce(excluded.applied, applied),"
+            " outcome=excluded.outcome, message=excluded.message, notes=excluded.notes, checked=excluded.checked,"
+            " last_pass=coalesce(excluded.last_pass, last_pass)",
+            (target, wanted, applied, outcome, message, _json(list(notes)), time.time(), number),
+        )
+
+    def still(self, target: str) -> None:
+        """A look at a target found everything as it was."""
+        self._db.execute("UPDATE targets SET checked=? WHERE target=?", (time.time(), target))
+
+    def targets(self) -> list[TargetRow]:
+        """All targets that were ever looked at, by name."""
+        rows = self._db.execute("SELECT * FROM targets ORDER BY target")
+        return [
+            TargetRow(
+                **{name: row[name] for name in TargetRow.__struct_fields__ if name != "notes"},
+                notes=_data(row["notes"]),
+            )
+            for row in rows
+        ]
+
+    def checked(self, target: str) -> float | None:
+        """When a pass of this target last ended, however it ended; seconds since the epoch."""
+        row = self._db.execute("SELECT checked FROM targets WHERE target=?", (target,)).fetchone()
+        return float(row["checked"]) if row else None
+
+    # --- drift ---
+
+    def drifting(self, target: str, found: Iterable[tuple[str, str, str, str]]) -> None:
+        """Notes which (kind, instance, name, field) differ on the live side now; the first sight of each is kept."""
+        seen = set(found)
+        with _transaction(self._db):
+            before = {
+                (row["kind"], row["instance"], row["name"], row["field"])
+                for row in self._db.execute("SELECT * FROM drift WHERE target=?", (target,))
+            }
+            self._db.executemany(
+                "DELETE FROM drift WHERE target=? AND kind=? AND instance=? AND name=? AND field=?",
+                [(target, *key) for key in before - seen],
+            )
+            self._db.executemany(
+                "INSERT INTO drift VALUES (?, ?, ?, ?, ?, ?)", [(target, *key, time.time()) for key in seen - before]
+            )
+
+    def drift(self, target: str) -> list[Drifted]:
+        """What differs on the live side, longest first."""
+        rows = self._db.execute(
+            "SELECT kind, instance, name, field, first_seen FROM drift WHERE target=?"
+            " ORDER BY first_seen, kind, instance, name, field",
+            (target,),
+        )
+        return [Drifted(**dict(row)) for row in rows]
+
+    # --- requests to sync ---
+
+    def ask(self, target: str | None) -> int:
+        """A request for a pass now (None: of every target); returns its number."""
+        made = self._db.execute("INSERT INTO requests (target, asked) VALUES (?, ?)", (target, time.time()))
+        return int(made.lastrowid or 0)
+
+    def asked(self, target: str) -> list[int]:
+        """Requests that a pass of this target would answer."""
+        rows = self._db.execute(
+            "SELECT id FROM requests WHERE (target=? OR target IS NULL) AND asked > ? AND NOT EXISTS"
+            " (SELECT 1 FROM answers WHERE request=requests.id AND answers.target=?)",
+            (target, time.time() - 3600, target),
+        )
+        return [int(row["id"]) for row in rows]
+
+    def answer(self, requests: Iterable[int], target: str, number: int) -> None:
+        """Says which pass answered requests."""
+        self._db.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", [(r, target, number) for r in requests])
+
+    def answered(self, request: int, target: str) -> int | None:
+        """The pass that answered a request for a target, once there is one."""
+        row = self._db.execute("SELECT pass FROM answers WHERE request=? AND target=?", (request, target)).fetchone()
+        return int(row["pass"]) if row else None
+
+
+def _of_step(step: Step) -> tuple[Any, ...]:
+    if step.action == "create":
+        fields = [
+            {"field": f, "after": v, "before": None, "origin": "pending"} for f, v in shown_spec(step.values).items()
+        ]
+    else:
+        fields = [field_document(one) for one in step.change.fields if one.field in step.values or one.field == "name"]
+    for one in fields:
+        one["before"], one["after"] = _short(one["before"]), _short(one["after"])
+    origin = step.change.origin if step.action == "update" else "pending"
+    ref = step.ref
+    return step.index, step.action, ref.kind, ref.instance, ref.name, step.note, origin, _json(fields)
+
+
+def _short(value: Any) -> Any:
+    text = value if isinstance(value, str) else _json(value)
+    return value if len(text) <= _VALUE else f"{text[:_VALUE]}… ({len(text)} characters)"
+
+
+def _pass(row: sqlite3.Row) -> PassRow:
+    return PassRow(**{n: row[n] for n in PassRow.__struct_fields__ if n != "counts"}, counts=_data(row["counts"]))
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _data(text: str) -> Any:
+    return msgspec.json.decode(text)
+
+
+class _transaction:  # noqa: N801
+    """BEGIN IMMEDIATE … COMMIT; an exception rolls back."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    """Brings the tables up to date; several processes may try at once."""
+    from sqlite_utils import Database, Migrations  # 90 ms, paid only when there is something to bring up to date
+
+    migrations = Migrations("loop")
+
+    @migrations()
+    def first(tables: Any) -> None:
+        for statement in _TABLES:
+            tables.execute(statement)
+
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("BEGIN EXCLUSIVE")
+    current = db.execute("PRAGMA user_version").fetchone()[0]
+    db.execute("COMMIT")
+    if current < SCHEMA:
+        migrations.apply(Database(db))
+        db.execute(f"PRAGMA user_version={SCHEMA}")
+
+
+_TABLES: Final = (
+    'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
+    " trigger TEXT NOT NULL, started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL, message TEXT NOT NULL,"
+    " counts TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS passes_of_target ON passes (target, id)",
+    "CREATE TABLE IF NOT EXISTS steps (pass INTEGER NOT NULL REFERENCES passes(id) ON DELETE CASCADE,"
+    " position INTEGER NOT NULL, action TEXT NOT NULL, kind TEXT NOT NULL, instance TEXT NOT NULL, name TEXT NOT NULL,"
+    " note TEXT NOT NULL, origin TEXT NOT NULL, fields TEXT NOT NULL, started REAL, ended REAL, outcome TEXT NOT NULL,"
+    " message TEXT NOT NULL, PRIMARY KEY (pass, position)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS targets (target TEXT PRIMARY KEY, wanted TEXT, applied TEXT, outcome TEXT NOT NULL,"
+    " message TEXT NOT NULL, notes TEXT NOT NULL, checked REAL NOT NULL, last_pass INTEGER) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS drift (target TEXT NOT NULL, kind TEXT NOT NULL, instance TEXT NOT NULL,"
+    " name TEXT NOT NULL, field TEXT NOT NULL, first_seen REAL NOT NULL,"
+    " PRIMARY KEY (target, kind, instance, name, field)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT, asked REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS answers (request INTEGER NOT NULL REFERENCES requests(id) ON DELETE CASCADE,"
+    " target TEXT NOT NULL, pass INTEGER NOT NULL, PRIMARY KEY (request, target)) WITHOUT ROWID",
+)

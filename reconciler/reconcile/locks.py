@@ -1,0 +1,59 @@
+"""Who may work in a data folder: one loop, one pass at a time. Locks of the system, so a killed process holds none."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from reconciler.errors import Misuse, Unavailable
+
+_LOOP: Final = "loop.lock"
+_PASS: Final = "pass.lock"  # noqa: S105
+_POLL: Final = 0.02  # seconds between two tries
+PATIENCE: Final = 300.0  # seconds that a pass waits for another to end
+
+
+@contextmanager
+def the_one_loop(data: Path) -> Iterator[None]:
+    """Held by a loop as long as it runs. Raises Misuse where another one runs on this data folder."""
+    with (data / _LOOP).open("a") as file:
+        if not _taken(file):
+            raise Misuse(f"a reconcile loop already runs on {data}: stop it first, or ask it with `reconciler sync`")
+        yield
+
+
+def loop_runs(data: Path) -> bool:
+    """Whether a loop runs on this data folder now."""
+    try:
+        with (data / _LOOP).open("r+") as file:
+            return not _taken(file)
+    except FileNotFoundError:
+        return False
+
+
+@asynccontextmanager
+async def one_pass(data: Path, patience: float = PATIENCE) -> AsyncIterator[None]:
+    """Held during a pass, so that passes of a loop and of `apply` never overlap.
+
+    Raises Unavailable where another pass takes longer than `patience` seconds.
+    """
+    with (data / _PASS).open("a") as file:
+        deadline = asyncio.get_running_loop().time() + patience
+        while not _taken(file):
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(f"another pass has been running on {data} for {patience:.0f} s: try again later")
+            await asyncio.sleep(_POLL)
+        yield
+
+
+def _taken(file: IO[str]) -> bool:
+    """Takes the lock of an open file if it is free; closing the file gives it back."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
