@@ -1,0 +1,501 @@
+"""The engine with a clock that stands still and a model that repeats: docs/conversation.md as a customer sees it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from reconciler.errors import Unavailable
+from reconciler.llm.answer import Answer, ModelFailed
+from reconciler.runtime.channels.push import NotTaken
+from reconciler.runtime.sending import ATTEMPTS as PUSHES
+from reconciler.runtime.turns import ATTEMPTS
+from tests.store.standing import Stand
+from tests.talk.rows import bot, everyone, keyword, line
+
+
+@pytest.fixture
+def stand(tmp_path):
+    stand = Stand(tmp_path / "chats.db")
+    yield stand
+    stand.close()
+
+
+async def test_keyword_opens_and_the_session_needs_no_keyword(stand):
+    await stand.bots(keyword("equals", "start"))
+    await stand.talk("hello")
+    assert await stand.session() is None
+    await stand.talk("start")
+    await stand.talk("more")
+    assert await stand.replies() == ["re: start", "re: more"]
+    session = await stand.session()
+    assert (session.status, session.push_name, session.await_user) == ("opened", "Ana", True)
+    assert [entry.text for entry in session.history] == ["start", "re: start", "more", "re: more"]
+    assert [each.text for each in stand.model.requests[1].messages] == ["start", "re: start", "more"]
+
+
+async def test_a_known_message_is_nothing(stand):
+    await stand.bots(everyone())
+    assert await stand.hear("hi", id="m1")
+    assert not await stand.hear("hi", id="m1")
+    await stand.work()
+    await stand.later(3)
+    assert not await stand.hear("hi", id="m1")
+    await stand.later(3)
+    assert await stand.replies() == ["re: hi"]
+
+
+async def test_debounce_joins_messages_and_survives_a_restart(stand):
+    await stand.bots(everyone(debounce_time=2000, delay_message=0))
+    for text in ("a", "b", "c"):
+        await stand.hear(text)
+        await stand.work()
+        await stand.later(1)
+    stand.engine = stand.new_engine()
+    await stand.later(0.75)
+    assert stand.model.asked == []
+    await stand.later(0.5)
+    assert stand.model.asked == ["a\nb\nc"]
+
+
+async def test_debounce_has_a_cap(stand):
+    await stand.bots(everyone(debounce_time=1000, delay_message=0))
+    for _ in range(15):
+        await stand.hear("x")
+        await stand.work()
+        await stand.later(0.75)
+    assert len(stand.model.asked) == 1
+
+
+async def test_reply_waits_its_delay_and_parts_come_in_order(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=1000, time_per_char=100, split_messages=True))
+    stand.model.answer = lambda account, request: _answer("abcde\n\nfghij")
+    await stand.hear("hi")
+    await stand.work()
+    assert await stand.replies() == []
+    await stand.later(1.5)
+    assert await stand.replies() == ["abcde"]
+    await stand.later(1.25)
+    assert await stand.replies() == ["abcde"]
+    await stand.later(0.25)
+    assert await stand.replies() == ["abcde", "fghij"]
+
+
+async def _answer(text):
+    return Answer(text)
+
+
+async def test_finish_ends_without_a_word(stand):
+    await stand.bots(everyone(keyword_finish="Stop", debounce_time=0))
+    await stand.talk("hi")
+    await stand.hear("wait")
+    await stand.work()  # its reply waits for delayMessage
+    await stand.talk(" STOP ")
+    assert await stand.session() is None
+    assert await stand.replies() == ["re: hi"]
+    assert stand.model.asked == ["hi", "wait"]
+
+
+async def test_keep_open_stays_silent_until_a_keyword(stand):
+    await stand.bots(everyone(keyword_finish="stop", keep_open=True), keyword("equals", "start", "k"))
+    await stand.talk("hi")
+    await stand.talk("stop")
+    await stand.talk("anyone?")
+    assert (await stand.session()).status == "closed"
+    await stand.talk("start")
+    assert await stand.replies() == ["re: hi", "re: start"]
+    assert [each.status for each in await stand.chats.sessions("inst", "all")] == ["closed"]
+    assert [each.status for each in await stand.chats.sessions("inst", "k")] == ["opened"]
+
+
+async def test_a_human_takes_over_before_the_reply_is_said(stand):
+    await stand.bots(everyone(stop_bot_from_me=True, debounce_time=0))
+    await stand.hear("hi")
+    await stand.work()
+    assert stand.model.asked == ["hi"]
+    await stand.hear("I am here", from_me=True, send=True)
+    await stand.later(3)
+    assert await stand.replies() == []
+    assert (await stand.session()).status == "paused"
+    await stand.talk("hello?")
+    assert stand.model.asked == ["hi"]
+
+
+async def test_nothing_is_said_while_a_humans_message_is_unheard(stand):
+    await stand.bots(everyone(stop_bot_from_me=True, debounce_time=0, delay_message=0))
+    await stand.hear("hi")
+    await stand.engine.claim()
+    await stand.engine.idle()
+    await stand.hear("I am here", from_me=True)
+    await stand.engine.sender.say()
+    assert await stand.replies() == []
+    await stand.later(1)
+    assert await stand.replies() == []
+
+
+async def test_an_echo_is_not_a_human(stand):
+    await stand.bots(everyone(stop_bot_from_me=True, debounce_time=0, delay_message=0))
+    await stand.talk("hi", seconds=1)
+    await stand.talk("re: hi", seconds=1, from_me=True)
+    assert (await stand.session()).status == "opened"
+    await stand.talk("re: hi", seconds=1, from_me=True, send=True)
+    assert (await stand.session()).status == "paused"
+
+
+async def test_the_echo_that_is_faster_than_the_transcript_is_the_reply(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=1000))
+    await stand.hear("hi", id="m1")
+    await stand.work()
+    reply = await stand.db.read(lambda c: c.execute("SELECT id FROM outbox").fetchone()[0])
+    await stand.hear("re: hi", id=reply, from_me=True)
+    await stand.work()
+    await stand.later(2)
+    texts = [said.text for said in await stand.chats.transcript("inst", "ana", None, 10)]
+    assert texts == ["hi", "re: hi"]
+
+
+async def test_change_status(stand):
+    await stand.bots(everyone(debounce_time=0))
+    assert await stand.chats.set_status("inst", "ana", "paused", stand.now) == 0
+    await stand.talk("one")
+    await stand.hear("two")
+    await stand.work()
+    assert await stand.chats.set_status("inst", "ana", "paused", stand.now) == 1
+    await stand.later(3)
+    await stand.talk("three")
+    assert await stand.replies() == ["re: one"]
+    assert await stand.chats.set_status("inst", "ana", "opened", stand.now) == 1
+    await stand.talk("four")
+    assert await stand.replies() == ["re: one", "re: four"]
+    assert await stand.chats.set_status("inst", "ana", "delete", stand.now) == 1
+    assert await stand.session() is None
+
+
+async def test_status_switched_while_the_model_thinks(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    thinking, answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(account, request):
+        thinking.set()
+        await answer.wait()
+        return Answer("late")
+
+    stand.model.answer = slow
+    await stand.hear("hi")
+    await stand.engine.claim()
+    await thinking.wait()
+    await stand.chats.set_status("inst", "ana", "closed", stand.now)
+    answer.set()
+    await stand.engine.idle()
+    await stand.later(1)
+    assert await stand.replies() == []
+    assert (await stand.session()).history == ()
+
+
+async def test_a_message_during_a_turn_starts_the_next(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    thinking, answer, seen = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(account, request):
+        seen.append(request.messages[-1].text)
+        thinking.set()
+        await answer.wait()
+        return Answer("ok")
+
+    stand.model.answer = slow
+    await stand.hear("one")
+    await stand.engine.claim()
+    await thinking.wait()
+    await stand.hear("two")
+    await stand.engine.claim()
+    assert seen == ["one"]
+    answer.set()
+    await stand.work()
+    await stand.later(1)
+    assert seen == ["one", "two"]
+
+
+async def test_chats_do_not_wait_for_one_another(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    never = asyncio.Event()
+
+    async def stuck(account, request):
+        if request.jid == "stuck":
+            await never.wait()
+        return Answer("ok")
+
+    stand.model.answer = stuck
+    await stand.hear("x", jid="stuck")
+    await stand.hear("y", jid="free")
+    await stand.engine.claim()
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        await stand.engine.sender.say()
+        if await stand.replies("free"):
+            break
+    assert await stand.replies("free") == ["ok"]
+    never.set()
+    await stand.engine.idle()
+
+
+async def test_expired_session_begins_anew(stand):
+    await stand.bots(keyword("equals", "start", expire=60))
+    await stand.talk("start")
+    await stand.later(30)
+    await stand.talk("still here")
+    stand.now += 61
+    await stand.talk("too late")
+    assert await stand.replies() == ["re: start", "re: still here"]
+    assert await stand.session() is None
+
+
+async def test_unreadable_gets_unknown_message(stand):
+    await stand.bots(everyone(unknown_message="Sorry?"))
+    await stand.talk(None)
+    assert await stand.replies() == ["Sorry?"]
+    assert stand.model.asked == []
+
+
+async def test_a_model_that_fails_is_recorded_and_never_shown(stand):
+    await stand.bots(everyone(unknown_message="Sorry?"))
+    stand.model.fails = [ModelFailed("answered 401")]
+    await stand.talk("hi")
+    session = await stand.session()
+    assert await stand.replies() == ["Sorry?"]
+    assert session.failure == "answered 401"
+    assert [entry.text for entry in session.history] == ["hi"]
+    await stand.talk("again")
+    assert (await stand.session()).failure is None
+
+
+async def test_silence_where_there_is_no_unknown_message(stand):
+    await stand.bots(everyone())
+    stand.model.fails = [ModelFailed("answered 401")]
+    await stand.talk("hi")
+    assert await stand.replies() == []
+
+
+async def test_credentials_that_are_gone_are_a_failure(stand):
+    await stand.bots(everyone(openai_creds_id="gone"))
+    await stand.talk("hi")
+    assert "credentials" in (await stand.session()).failure
+
+
+async def test_our_own_error_is_tried_again_then_given_up(stand):
+    await stand.bots(everyone(unknown_message="Sorry?"))
+    stand.model.fails = [RuntimeError("bug")] * (ATTEMPTS - 1)
+    await stand.talk("hi", seconds=30)
+    assert await stand.replies() == ["re: hi"]
+    stand.model.fails = [RuntimeError("bug")] * ATTEMPTS
+    await stand.talk("oh", seconds=40)
+    assert await stand.replies() == ["re: hi", "Sorry?"]
+    assert "an error of the runtime" in (await stand.session()).failure
+    await stand.talk("and now")
+    assert (await stand.replies())[-1] == "re: and now"
+
+
+async def test_an_error_while_hearing_stops_one_chat_only(stand, monkeypatch):
+    await stand.bots(everyone())
+    import reconciler.runtime.turns as turns
+
+    real = turns.look
+
+    def look(line, claim, now, fresh):
+        if claim.jid == "bad":
+            raise RuntimeError("bug")
+        return real(line, claim, now, fresh)
+
+    monkeypatch.setattr(turns, "look", look)
+    await stand.hear("x", jid="bad")
+    await stand.talk("hi", seconds=40)
+    assert await stand.replies() == ["re: hi"]
+    states = await stand.db.read(lambda c: c.execute("SELECT state FROM messages WHERE jid = 'bad'").fetchall())
+    assert [tuple(row) for row in states] == [(3,)]
+
+
+async def test_a_store_that_is_away_for_a_moment_costs_no_answer(stand, monkeypatch):
+    stand.engine = stand.new_engine(pause=0.01)
+    await stand.bots(everyone())
+    real, fails = stand.chats.finish, [Unavailable("disk full")] * 2
+
+    async def finish(done, now):
+        if fails:
+            raise fails.pop()
+        return await real(done, now)
+
+    monkeypatch.setattr(stand.chats, "finish", finish)
+    await stand.talk("hi")
+    assert await stand.replies() == ["re: hi"]
+    assert stand.model.asked == ["hi"]
+
+
+async def test_a_deleted_bot_ends_its_session_and_the_message_is_a_first_one(stand):
+    await stand.bots(everyone("a"))
+    await stand.talk("hi")
+    await stand.hear("more")
+    await stand.work()  # waits for its turn
+    await stand.bots(everyone("b"))
+    await stand.later(5)
+    assert (await stand.session()).bot_id == "b"
+    assert await stand.replies() == ["re: hi", "re: more"]
+
+
+async def test_a_disabled_bot_does_not_answer_what_waited(stand):
+    await stand.bots(everyone("a"))
+    await stand.hear("hi")
+    await stand.work()
+    await stand.bots(everyone("a", enabled=False))
+    await stand.later(5)
+    assert stand.model.asked == []
+    assert await stand.session() is None
+
+
+async def test_a_deleted_instance_is_no_error(stand):
+    await stand.bots(everyone())
+    await stand.hear("hi")
+    stand.lines.all.clear()
+    await stand.work()
+    assert stand.model.asked == []
+
+
+async def test_pushes_replies_and_what_the_business_says(stand):
+    await stand.lines.put(line(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://127.0.0.1/x"}))
+    await stand.talk("hi")
+    await stand.talk("from us", from_me=True, send=True)
+    await stand.talk("from the phone", from_me=True)
+    assert [text for _, text in stand.posted] == ["re: hi", "from us"]
+
+
+async def test_push_keeps_order_and_tries_again(stand):
+    await stand.lines.put(
+        line(everyone(debounce_time=0, delay_message=0, split_messages=True), instance={"webhook": "http://x"})
+    )
+    stand.model.answer = lambda account, request: _answer("one\n\ntwo")
+    stand.refusals = [NotTaken("answered 503", final=False), RuntimeError("bug")]
+    await stand.talk("hi", seconds=8)
+    assert [text for _, text in stand.posted] == ["one", "two"]
+
+
+async def test_push_is_given_up(stand):
+    await stand.lines.put(line(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://x"}))
+    stand.refusals = [NotTaken("answered 404", final=True)]
+    await stand.talk("hi", seconds=2)
+    assert stand.posted == []
+    stand.refusals = [NotTaken("answered 503", final=False)] * PUSHES
+    await stand.talk("again", seconds=1)
+    for _ in range(PUSHES):
+        stand.now += 200
+        await stand.work()
+    assert stand.posted == []
+    assert stand.refusals == []
+
+
+async def test_a_lease_that_ran_out_cannot_write(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    await stand.hear("hi")
+    (old,), _ = await stand.chats.claim(stand.now, 10, 5)
+    stand.now += 6
+    await stand.later(1)
+    assert await stand.replies() == ["re: hi"]
+    assert not await stand.chats.retry(old, stand.now)
+    assert not await stand.chats.give_up(old)
+    await stand.chats.give_back(old)
+    await stand.chats.renew([old], stand.now + 100)
+    await stand.talk("next")
+    assert await stand.replies() == ["re: hi", "re: next"]
+
+
+async def test_a_chat_that_is_still_worked_on_is_not_worked_on_twice(stand):
+    stand.engine = stand.new_engine(lease=5)
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    at_once = most = 0
+
+    async def slow(account, request):
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        try:
+            await asyncio.sleep(0.05)
+        finally:
+            at_once -= 1
+        return Answer("ok")
+
+    stand.model.answer = slow
+    await stand.hear("hi")
+    await stand.engine.claim()
+    await asyncio.sleep(0.01)
+    stand.now += 6
+    await stand.engine.claim()
+    await stand.engine.idle()
+    await stand.later(3)
+    assert most == 1
+    assert await stand.replies() == ["ok"]
+
+
+async def test_runs_stops_and_gives_back(stand):
+    stand.engine = stand.new_engine(lease=0.3)
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    started, never = asyncio.Event(), asyncio.Event()
+
+    async def stuck(account, request):
+        started.set()
+        await never.wait()
+
+    stand.model.answer = stuck
+    running = asyncio.create_task(stand.engine.run())
+    with stand.notices.listen(("inst", "ana")) as news:
+        await stand.hear("hi")
+        stand.engine.wake()
+        await asyncio.wait_for(news.wait(), 5)
+    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.sleep(0.2)  # long enough for a renewal
+    await stand.engine.stop(0.05)
+    await asyncio.wait_for(running, 5)
+    del stand.model.answer
+    stand.engine = stand.new_engine()
+    await stand.work()
+    assert await stand.replies() == ["re: hi"]
+
+
+async def test_errors_of_a_step_do_not_end_the_engine(stand, monkeypatch):
+    stand.engine = stand.new_engine(pause=0.01)
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    real, fails = stand.chats.claim, [Unavailable("disk full"), RuntimeError("bug")]
+
+    async def claim(*arguments):
+        if fails:
+            raise fails.pop(0)
+        return await real(*arguments)
+
+    monkeypatch.setattr(stand.chats, "claim", claim)
+    await stand.hear("hi")
+    running = asyncio.create_task(stand.engine.run())
+    for _ in range(300):
+        if await stand.replies():
+            break
+        await asyncio.sleep(0.01)
+    await stand.engine.stop(1)
+    await running
+    assert await stand.replies() == ["re: hi"]
+
+
+async def test_sweep_keeps_the_instances_retention(stand):
+    await stand.lines.put(line(everyone(), instance={"retention": 3600}))
+    await stand.talk("old")
+    await stand.talk("other", jid="bob")
+    stand.now += 3000
+    await stand.talk("new")
+    stand.now += 700
+    await stand.engine.sweep()
+    texts = [said.text for said in await stand.chats.transcript("inst", "ana", None, 10)]
+    assert texts == ["new", "re: new"]
+    assert [entry.text for entry in (await stand.session()).history] == ["new", "re: new"]
+    assert await stand.session("bob") is None
+    assert await stand.chats.instances() == ["inst"]
+
+
+async def test_fallback_answers_and_a_none_bot_waits(stand):
+    await stand.bots(bot("reserve", trigger_type="none"), keyword("equals", "hi", "greets"), fallback="reserve")
+    await stand.talk("what?")
+    assert (await stand.session()).bot_id == "reserve"

@@ -1,0 +1,149 @@
+"""A store with the chats' tables and a fleet that is only a dictionary: what the engine's tests stand on."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from sqlite_utils import Database as Tables
+
+from reconciler.llm.answer import Answer, ModelFailed
+from reconciler.model import Bot, Heard, Line
+from reconciler.runtime.notices import Notices
+from reconciler.runtime.turns import Engine
+from reconciler.store.chats import MIGRATIONS, Chats
+from reconciler.store.db import Database
+from tests.talk import rows
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE IF NOT EXISTS instances (id TEXT PRIMARY KEY)")
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS bots (id TEXT PRIMARY KEY,"
+        " instance_id TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE)"
+    )
+    MIGRATIONS.apply(Tables(connection))
+
+
+class Lines:
+    """The fleet as the engine sees it; `put` also keeps the rows that sessions hang on."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.all: dict[str, Line] = {}
+
+    async def line(self, instance_id: str) -> Line | None:
+        return self.all.get(instance_id)
+
+    async def put(self, line: Line) -> None:
+        id, bots = line.instance.id, [bot.id for bot in line.bots]
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO instances VALUES (?) ON CONFLICT DO NOTHING", (id,))
+            marks = ",".join("?" * len(bots))
+            connection.execute(f"DELETE FROM bots WHERE instance_id = ? AND id NOT IN ({marks})", (id, *bots))
+            for bot in bots:
+                connection.execute("INSERT INTO bots VALUES (?, ?) ON CONFLICT DO NOTHING", (bot, id))
+
+        await self.db.write(write)
+        self.all[id] = line
+
+
+class Model:
+    """A model that answers with what it was asked, and keeps every request."""
+
+    def __init__(self) -> None:
+        self.requests = []
+        self.fails: list[Exception] = []
+
+    async def answer(self, account, request) -> Answer:
+        self.requests.append(request)
+        if self.fails:
+            raise self.fails.pop(0)
+        return Answer(f"re: {request.messages[-1].text}")
+
+    @property
+    def asked(self) -> list[str]:
+        return [request.messages[-1].text for request in self.requests]
+
+
+class Stand:
+    """Everything of one runtime but HTTP, with a clock that stands still until it is told."""
+
+    def __init__(self, path: Path) -> None:
+        self.db = Database(path, migrate)
+        self.chats = Chats(self.db)
+        self.lines = Lines(self.db)
+        self.model = Model()
+        self.notices = Notices()
+        self.now = 10_000.0
+        self.ids = 0
+        self.posted: list[tuple[str, str]] = []
+        self.refusals: list[Exception] = []
+        self.engine = self.new_engine()
+
+    def new_engine(self, **options) -> Engine:
+        options = {"clock": lambda: self.now, "fresh": self.fresh, "post": self, "pause": 1.0, **options}
+        return Engine(self.lines, self.chats, self.model, self.notices, **options)
+
+    def fresh(self) -> str:
+        self.ids += 1
+        return f"own{self.ids}"
+
+    async def post(self, instance, push) -> None:
+        if self.refusals:
+            raise self.refusals.pop(0)
+        self.posted.append((push.id, push.text))
+
+    async def bots(self, *bots: Bot, **fields) -> None:
+        await self.lines.put(rows.line(*bots, **fields))
+
+    async def hear(self, text: str | None, id: str | None = None, jid: str = "ana", **fields) -> bool:
+        message = Heard(
+            id=id or self.fresh(),
+            instance_id="inst",
+            jid=jid,
+            from_me=fields.pop("from_me", False),
+            push_name=fields.pop("push_name", "Ana"),
+            kind="conversation",
+            text=text,
+            at=fields.pop("at", self.now),
+            **fields,
+        )
+        return (await self.chats.accept([message]))[0]
+
+    async def work(self) -> None:
+        """Works until nothing is due at the clock's time."""
+        while True:
+            wait = await self.engine.claim()
+            await self.engine.idle()
+            again = await self.engine.sender.say()
+            await self.engine.sender.push()
+            await self.engine.sender.idle()
+            if wait != 0 and again != 0 and (await self.engine.claim()) != 0 and not self.engine._working:
+                return
+            await self.engine.idle()
+
+    async def later(self, seconds: float) -> None:
+        """Moves the clock in small steps, working at each."""
+        end = self.now + seconds
+        while self.now < end:
+            self.now = min(end, self.now + 0.25)
+            await self.work()
+
+    async def talk(self, text: str | None, seconds: float = 3.0, **fields) -> None:
+        await self.hear(text, **fields)
+        await self.work()
+        await self.later(seconds)
+
+    async def replies(self, jid: str = "ana") -> list[str]:
+        return [said.text for said in await self.chats.transcript("inst", jid, None, 1000) if said.bot_id]
+
+    async def session(self, jid: str = "ana"):
+        return await self.chats.session("inst", jid)
+
+    def close(self) -> None:
+        self.db.close()
+
+
+__all__ = ["Answer", "ModelFailed", "Stand"]
