@@ -53,7 +53,7 @@ def _lines(plan: Plan) -> Iterator[Line]:
         yield from _change_lines(change)
     for group in groups:
         yield "update", f"~ Settings {group.instance}: {_inherit(group)}"
-        yield from _field_lines(group.field)
+        yield from field_lines(group.field)
         yield "dim", f"    {', '.join(group.bots)}"
     if plan.changes:
         yield "plain", ""
@@ -115,7 +115,7 @@ def _change_lines(change: Change) -> Iterator[Line]:
         for field, value in shown_spec(change.spec or {}).items():
             yield from _value_lines(field, value)
     for one in change.fields:
-        yield from _field_lines(one)
+        yield from field_lines(one)
 
 
 def _value_lines(field: str, value: Any) -> Iterator[Line]:
@@ -128,7 +128,8 @@ def _value_lines(field: str, value: Any) -> Iterator[Line]:
         yield "create", f"    {field}: {_short(field, value)}"
 
 
-def _field_lines(one: FieldChange) -> Iterator[Line]:
+def field_lines(one: FieldChange) -> Iterator[Line]:
+    """One field's change: both values in a line, or the lines that differ of long texts."""
     tone: Tone = "plain" if one.origin == "pending" else "drift"
     said = "" if one.origin == "pending" else f"  ({_ORIGINS[one.origin]})"
     before, after = _whole(one.before), _whole(one.after)
@@ -167,7 +168,7 @@ def markdown(plan: Plan) -> str:
     for change in rest:
         out += _fold(headline(change), [line for _, line in list(_change_lines(change))[1:]])
     for group in groups:
-        body = [line for _, line in _field_lines(group.field)] + [f"    {', '.join(group.bots)}"]
+        body = [line for _, line in field_lines(group.field)] + [f"    {', '.join(group.bots)}"]
         out += _fold(f"~ Settings {group.instance}: {_inherit(group)}", body)
     if plan.foreign:
         out += [f"{_count(len(plan.foreign), 'foreign object')}, never changed:", ""]

@@ -207,7 +207,7 @@ async def carry_out(
     number = history.begin(plan.target, plan.commit, trigger, steps)
     walked = await walk(steps, plan.ids, reach, _Recorder(history, number, watch), parallel=parallel, stop=stop)
     outcome, message = _judged(walked, steps)
-    history.end(number, outcome, message, {**walked.counts, "drift": count(plan)["drift"]})
+    history.end(number, outcome, message, {**count(plan), **walked.counts})
     if walked.complete:
         held = {change.ref for change in plan.changes if change.held}
         kept = [one for one in history.drift(plan.target) if any(one.name == ref.name for ref in held)]
@@ -269,7 +269,7 @@ def _written(
     worth = trigger in ("sync", "start") or (ended.outcome != "unchanged" and memory.settled != state)
     if number is None and worth:
         number = history.begin(target, commit, trigger)
-        counts = {"drift": count(ended.plan)["drift"]} if ended.plan is not None else {}
+        counts = count(ended.plan) if ended.plan is not None else {}
         history.end(number, ended.outcome, ended.message, counts)
     memory.settled = state
     if new or number is not None or notes is not None:

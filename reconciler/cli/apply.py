@@ -1,0 +1,230 @@
+"""`apply`: makes a target what a commit says, after asking."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from reconciler.cli.context import context
+from reconciler.cli.output import Format, put, put_json, say
+from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, allowed, connect, labels, print_plan, site
+from reconciler.errors import InvalidBots, Misuse, PlanRefused, ReconcilerError, Refusal, Unavailable
+
+if TYPE_CHECKING:
+    from reconciler.model import Desired, Live, Plan
+    from reconciler.plan.order import Step
+    from reconciler.reconcile.apply import Ending
+    from reconciler.reconcile.history import History
+    from reconciler.reconcile.once import Ended, Site, Wanted
+
+FAILED, UNAVAILABLE = 1, 4  # exit codes
+_MOVED = Refusal(
+    reason="the target changed while the plan was shown, and the plan with it", remedy="run `reconciler apply` again"
+)
+
+
+def apply(
+    target: TargetName = None,
+    ref: Ref = None,
+    select: Select = None,
+    instance: InstanceName = None,
+    auto_approve: Annotated[bool, typer.Option("--auto-approve", help="Apply without asking.")] = False,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Delete nothing.")] = False,
+    allow: Allow = None,
+    parallelism: Annotated[int, typer.Option(help="Calls to the target at a time.", min=1, max=100)] = 10,
+    format_: Annotated[Format, typer.Option("--format", help="How to print the outcome.")] = Format.text,
+) -> None:
+    """Make a target what a commit says: shows the plan, asks, applies it and says what is done and what is not.
+
+    A step that fails holds up only what needs it. Exit code 1: not all of it is done; 3: refused; 4: the target does
+    not answer.
+
+    Examples:
+
+        reconciler apply
+        reconciler apply --auto-approve --target production
+        reconciler apply --instance bistro --no-prune
+        reconciler apply --allow delete-instance:bistro
+    """
+    if not auto_approve and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Misuse("apply asks on a terminal, and this is none: add --auto-approve")
+    from reconciler.reconcile.history import History
+
+    with History(context.data.make().loop_database) as history:
+        run = _Apply(history, target, ref, allowed(allow), prune=not no_prune, parallel=parallelism)
+        ended = asyncio.run(run.run(instance, labels(select), ask=not auto_approve))
+    if ended is None:
+        say("nothing was applied")
+        raise typer.Exit(FAILED)
+    _show(ended, format_)
+    if ended.outcome not in ("applied", "unchanged"):
+        raise typer.Exit(UNAVAILABLE if ended.outcome == "unavailable" else FAILED)
+
+
+class _Apply:
+    """One fresh plan, shown, agreed to and carried out; failures are written down too."""
+
+    def __init__(
+        self,
+        history: History,
+        target: str | None,
+        ref: str | None,
+        allow: frozenset[str],
+        *,
+        prune: bool,
+        parallel: int,
+    ) -> None:
+        self._history, self._target, self._ref, self._allow = history, target, ref, allow
+        self._prune, self._parallel = prune, parallel
+        self._commit: str | None = None
+
+    async def run(self, instance: str | None, selected: dict[str, str], *, ask: bool) -> Ended | None:
+        from reconciler.reconcile.once import commit_of
+
+        here = site()
+        self._commit, config = commit_of(here.repository, self._ref)
+        name = self._target or config.targets[0].name
+        try:
+            return await self._run(here, instance, selected, ask)
+        except ReconcilerError as error:
+            outcomes: dict[type[ReconcilerError], str] = {InvalidBots: "invalid", PlanRefused: "refused"}
+            outcome = outcomes.get(type(error), "unavailable" if isinstance(error, Unavailable) else "")
+            if outcome:
+                number = self._history.begin(name, self._commit, "apply")
+                self._history.end(number, outcome, str(error)[:4000])
+            raise
+
+    async def _run(self, here: Site, instance: str | None, selected: dict[str, str], ask: bool) -> Ended | None:
+        from reconciler.desired.secrets import resolve_secrets
+        from reconciler.plan.gate import gate
+        from reconciler.plan.narrow import narrow
+        from reconciler.reconcile.locks import one_pass
+        from reconciler.reconcile.once import carry_out, read_all, read_wanted
+
+        wanted = read_wanted(here, self._target, ref=self._commit)
+        desired = resolve_secrets(wanted.desired, here.variables, here.repository.root)
+        reach = connect(wanted.target, desired.source, self._parallel)
+
+        def planned(live: Live) -> Plan:
+            return narrow(self._planned(here, wanted, desired, live), instance, selected)
+
+        try:
+            shown = planned(await read_all(reach)) if ask else None
+            if shown is not None:
+                print_plan(shown)
+                gate(shown, self._allow)
+                if not all(change.held for change in shown.changes) and not _agreed():
+                    return None
+            async with one_pass(context.data.path):
+                plan = planned(await read_all(reach))
+                if shown is not None and plan.changes != shown.changes:
+                    raise PlanRefused((_MOVED,))
+                stop = asyncio.Event()
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    asyncio.get_running_loop().add_signal_handler(number, stop.set)
+                with _Progress(len(plan.changes)) as progress:
+                    ended = await carry_out(
+                        plan,
+                        self._history,
+                        reach,
+                        trigger="apply",
+                        allow=self._allow,
+                        parallel=self._parallel,
+                        stop=stop,
+                        watch=progress,
+                    )
+        finally:
+            await reach.close()
+        if instance is None and not selected:
+            self._history.stand(
+                plan.target,
+                wanted=plan.commit,
+                outcome=ended.outcome,
+                message=ended.message,
+                notes=plan.notes,
+                number=ended.number,
+            )
+        return ended
+
+    def _planned(self, here: Site, wanted: Wanted, desired: Desired, live: Live) -> Plan:
+        from reconciler.reconcile.once import make_plan
+
+        # Who applies by hand wants what git says: drift is put back also where the loop would leave it.
+        return make_plan(here, wanted, desired, live, prune=self._prune and wanted.config.prune, allow=self._allow)
+
+
+def _agreed() -> bool:
+    return typer.confirm("Apply this?", default=False, err=True)
+
+
+class _Progress:
+    """How far the walk is, on a terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._bar: Any = None
+        self._total = total
+
+    def __enter__(self) -> _Progress:
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            from reconciler.cli.output import console
+
+            columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=console(stderr=True), transient=True)
+            self._task = self._bar.add_task("", total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def moved(self, step: Step, ending: Ending) -> None:
+        if self._bar is not None:
+            whole = step.note == ""
+            self._bar.update(self._task, advance=int(whole), description=f"{step.action} {step.ref}: {ending}")
+
+
+def _show(ended: Ended, format_: Format) -> None:
+    from reconciler.plan.render import headline, summary
+
+    plan, walked = ended.plan, ended.walked
+    assert plan is not None
+    endings = walked.endings if walked else {}
+    messages = walked.messages if walked else {}
+    if format_ is Format.json:
+        steps = [
+            {
+                "action": step.action,
+                "kind": step.ref.kind,
+                "instance": step.ref.instance,
+                "name": step.ref.name,
+                "outcome": endings[step.index],
+                "message": messages.get(step.index, ""),
+            }
+            for step in ended.steps
+        ]
+        counts = walked.counts if walked else {}
+        put_json(
+            {"outcome": ended.outcome, "pass": ended.number, "commit": plan.commit, "counts": counts, "steps": steps}
+        )
+        return
+    for step in ended.steps:
+        note = f" ({step.note})" if step.note else ""
+        message = f": {messages[step.index]}" if step.index in messages else ""
+        put(f"{endings[step.index]:8}{headline(step.change)}{note}{message}")
+    for note in plan.notes:
+        put(f"note: {note}")
+    if walked is None:
+        put(summary(plan))
+        return
+    counted = ", ".join(f"{count} {ending}" for ending, count in walked.counts.items())
+    put(f"{ended.outcome}: {(plan.commit or '')[:8]} on {plan.target}: {counted} (reconciler show {ended.number})")

@@ -1,0 +1,97 @@
+"""`plan`: what would change, and who moved it; changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.output import put, put_json, show_error
+from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, allowed, connect, labels, print_plan, site
+from reconciler.errors import Misuse, ReconcilerError, Refusal
+
+if TYPE_CHECKING:
+    from reconciler.model import Plan
+
+CHANGES, ERROR = 2, 1  # exit codes of --detailed-exitcode
+
+
+class Shape(StrEnum):
+    """Text for people, JSON for programs, Markdown for reviews."""
+
+    text = "text"
+    json = "json"
+    markdown = "markdown"
+
+
+def plan(
+    target: TargetName = None,
+    ref: Ref = None,
+    worktree: Annotated[
+        bool, typer.Option("--worktree", help="Take the files as they are saved, committed or not.")
+    ] = False,
+    select: Select = None,
+    instance: InstanceName = None,
+    format_: Annotated[Shape, typer.Option("--format", help="How to print the plan.")] = Shape.text,
+    detailed_exitcode: Annotated[
+        bool, typer.Option("--detailed-exitcode", help="Exit with 0 for no changes, 2 for changes, 1 for errors.")
+    ] = False,
+    allow: Allow = None,
+) -> None:
+    """What would change on a target, field by field, and whether git or somebody on the target moved it.
+
+    Reads only. Keys are not resolved, so a review needs none but the target's own; a changed key does not show.
+
+    Examples:
+
+        reconciler plan
+        reconciler plan --worktree --instance bistro
+        reconciler plan --ref feature --select team=hospitality
+        reconciler plan --format markdown --detailed-exitcode
+    """
+    from reconciler.plan.gate import refusals
+    from reconciler.plan.narrow import narrow
+    from reconciler.plan.render import document, markdown
+
+    if worktree and ref:
+        raise Misuse("--worktree and --ref exclude each other")
+    wanted_labels, permitted = labels(select), allowed(allow)
+    try:
+        found = narrow(asyncio.run(_plan(target, ref, worktree, permitted)), instance, wanted_labels)
+    except ReconcilerError as error:
+        if not detailed_exitcode:
+            raise
+        show_error(error)
+        raise typer.Exit(ERROR) from error
+    refused = tuple(refusals(found, permitted))
+    match format_:
+        case Shape.json:
+            put_json(document(found, [str(one) for one in refused]))
+        case Shape.markdown:
+            put(markdown(_with(found, refused)).rstrip())
+        case Shape.text:
+            print_plan(_with(found, refused))
+    if detailed_exitcode and found.changes:
+        raise typer.Exit(CHANGES)
+
+
+def _with(plan: Plan, refused: tuple[Refusal, ...]) -> Plan:
+    import msgspec
+
+    return msgspec.structs.replace(plan, faults=(*plan.faults, *refused))
+
+
+async def _plan(target: str | None, ref: str | None, worktree: bool, allow: frozenset[str]) -> Plan:
+    from reconciler.reconcile.once import make_plan, read_all, read_wanted
+
+    here = site()
+    wanted = read_wanted(here, target, ref=ref, worktree=worktree)
+    reach = connect(wanted.target, wanted.desired.source)
+    try:
+        live = await read_all(reach)
+    finally:
+        await reach.close()
+    config = wanted.config
+    return make_plan(here, wanted, wanted.desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)

@@ -1,0 +1,123 @@
+"""What the reconciling commands share: their options, the repository as a site, the target's connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.context import context
+from reconciler.errors import Misuse, Unavailable
+
+if TYPE_CHECKING:
+    from reconciler.live.runtime import Runtime
+    from reconciler.model import Plan, Target
+    from reconciler.plan.render import Tone
+    from reconciler.reconcile.history import History
+    from reconciler.reconcile.once import Site
+
+TargetName = Annotated[
+    str | None, typer.Option("--target", help="The target of reconciler.yaml.  [default: the first]", metavar="NAME")
+]
+Ref = Annotated[
+    str | None,
+    typer.Option("--ref", help="The commit, branch or tag to take.  [default: source.ref of reconciler.yaml]"),
+]
+Select = Annotated[
+    list[str] | None,
+    typer.Option("--select", help="Only objects with this label; may be given again.", metavar="LABEL=VALUE"),
+]
+InstanceName = Annotated[str | None, typer.Option("--instance", help="Only this instance.", metavar="NAME")]
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow",
+        help="Permit what would be refused: `delete-instance:NAME`, `empty` (nothing declared deletes everything).",
+        metavar="WHAT",
+    ),
+]
+
+
+def site() -> Site:
+    """The repository one stands in, with the cache of parsed documents where there is a data folder."""
+    from reconciler.reconcile.once import Site
+
+    cache = context.data.documents if context.data.path.is_dir() else None
+    return Site(context.repository, context.environment.variables, cache)
+
+
+def connect(target: Target, source: str, parallel: int = 10) -> Runtime:
+    """The connection to a target. Raises what `context.api_key` raises."""
+    from reconciler.live.runtime import Runtime
+
+    named = target.api_key.get("env") or f"the file {target.api_key.get('file')}"
+    return Runtime(context.url(target), context.api_key(target), source=source, key_source=named, parallel=parallel)
+
+
+def labels(select: Sequence[str] | None) -> dict[str, str]:
+    """`--select` as labels. Raises Misuse for what is not LABEL=VALUE."""
+    found = {}
+    for one in select or ():
+        name, equals, value = one.partition("=")
+        if not equals or not name:
+            raise Misuse(f"--select {one}: write LABEL=VALUE, such as team=hospitality")
+        found[name] = value
+    return found
+
+
+def allowed(allow: Sequence[str] | None) -> frozenset[str]:
+    """`--allow` as a set. Raises Misuse for what nothing asks for."""
+    for one in allow or ():
+        if one != "empty" and not (one.startswith("delete-instance:") and one.partition(":")[2]):
+            raise Misuse(f"--allow {one}: there are delete-instance:NAME and empty")
+    return frozenset(allow or ())
+
+
+def history() -> History:
+    """The history of this repository's passes. Raises Unavailable where there is none yet."""
+    from reconciler.reconcile.history import History
+
+    path = context.data.loop_database
+    if not path.exists():
+        raise Unavailable(
+            f"there is no history in {context.data.path}: start `reconciler up` or `reconciler run` here, "
+            "or set RECONCILER_DATA to the folder of the one that runs"
+        )
+    return History(path)
+
+
+_STYLES: dict[Tone, str] = {
+    "create": "green",
+    "update": "yellow",
+    "delete": "red",
+    "drift": "magenta",
+    "dim": "dim",
+    "bold": "bold",
+    "plain": "",
+}
+
+
+def print_plan(plan: Plan) -> None:
+    """The plan on standard output, in colour on a terminal."""
+    import sys
+
+    from reconciler.plan.render import lines, text
+
+    if not sys.stdout.isatty():
+        print(text(plan), flush=True)
+        return
+    from rich.text import Text
+
+    from reconciler.cli.output import console
+
+    out = console()
+    for tone, line in lines(plan):
+        out.print(Text(line, style=_STYLES[tone]))
+
+
+def when(seconds: float) -> str:
+    """A moment as people of this machine's time zone read it."""
+    from datetime import datetime
+
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
