@@ -1,8 +1,8 @@
 """The demo model: answers offline and always the same, from the prompt's own lines, and says that it is a demo.
 
 Used only where credentials name `builtin:demo`. It takes the sentence of the prompt that shares the most telling words
-with the customer's message: each shared word counts by how rare it is among the sentences (inverse document
-frequency), so that "the" decides nothing. Accents and case do not matter; of equals the first wins.
+with the customer's message: each shared word counts by its length and by how rare it is among the sentences (inverse
+document frequency), so that "the" decides nothing. Accents and case do not matter; of equals the first wins.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOTHING: Final = f"{PREFIX} I am the built-in demo model, and nothing in my prom
 
 _SENTENCE: Final = re.compile(r"(?<=[.!?…。！？])\s+")
 _BULLET: Final = re.compile(r"^\s*(?:[-*+>]|#+|\d+[.)])\s+")
-_SHARE: Final = 0.2  # of the message's weight that a sentence must share to be an answer
+_SHARE: Final = 0.15  # of the message's weight that a sentence must share to be an answer
 
 
 def answer(request: Request) -> Answer:
@@ -39,7 +39,10 @@ def best_sentence(texts: list[str], question: str) -> str | None:
     sentences = [sentence for text in texts for sentence in sentences_of(text)]
     words = [_words(sentence) for sentence in sentences]
     spread = Counter(word for each in words for word in each)
-    weight = {word: math.log((len(sentences) + 1) / (spread[word] + 0.5)) for word in _words(question)}
+    weight = {
+        word: min(len(word), 8) * math.log(1 + (len(sentences) + 1) / (spread[word] + 0.5))
+        for word in sorted(_words(question))
+    }
     least = _SHARE * sum(weight.values())
     best, found = 0.0, None
     for sentence, each in zip(sentences, words, strict=True):

@@ -11,7 +11,7 @@ says who takes the message.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 import msgspec
 
@@ -109,6 +109,8 @@ def decide(line: Line, session: Session | None, event: Event, now: float) -> Dec
             return _turn(line, session)
         case StatusChanged():
             return switch(session, event.to, now)
+        case _:
+            assert_never(event)
 
 
 def switch(session: Session | None, to: Status | Literal["delete"], now: float) -> Decision:
