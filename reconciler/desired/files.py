@@ -140,10 +140,11 @@ class TreeFiles:
             return "absent"
         except OSError as error:
             return "link" if error.errno == errno.ELOOP else "unreadable"
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            os.close(descriptor)
+            return "absent"
         with open(descriptor, "rb", buffering=0) as file:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                return "absent"
             try:
                 return file.read() if about.st_size <= BLOB_LIMIT else "large"
             except OSError:

@@ -8,6 +8,7 @@ Places of keys and values are kept only where asked for, which is when a problem
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,12 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the parser counts as an end of line
 _WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "~": None, "": None}
 _TAGS: Final = {"scalar": "tag:yaml.org,2002:str", "list": "tag:yaml.org,2002:seq", "map": "tag:yaml.org,2002:map"}
+_KINDS: Final[dict[str, type]] = {
+    "tag:yaml.org,2002:bool": bool,
+    "tag:yaml.org,2002:int": int,
+    "tag:yaml.org,2002:float": float,
+    "tag:yaml.org,2002:null": type(None),
+}
 _NO_KEY: Final = object()
 
 Path_ = tuple[str | int, ...]
@@ -69,10 +76,11 @@ class Reading(NamedTuple):
 
 def decode(content: bytes) -> str | Flaw:
     """A file's text without its byte order mark, or what is wrong with its bytes."""
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode()
     except UnicodeDecodeError as error:
-        good = content[: error.start].decode("utf-8-sig", "replace")
+        good = content[: error.start].decode()
         line, column = line_and_column(good, len(good))
         what = (
             "is UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else f"has the byte 0x{content[error.start]:02x}"
@@ -234,16 +242,26 @@ class _Builder:
     def _scalar(self, event: Any, path: list[str | int]) -> Any:
         value: str = event.value
         tag = event.tag
-        if tag is not None and tag not in ("!", _TAGS["scalar"]):
-            self._tag(event, event.start_mark, path)
+        if tag is None and event.implicit[0]:
+            return self._plain(event, value, path)
+        if tag in (None, "!", _TAGS["scalar"]):
             return value
-        if not event.implicit[0] or tag is not None:
-            return value
+        if (kind := _KINDS.get(tag)) is not None:
+            plain = self._plain(event, value, path)
+            if type(plain) is kind:
+                return plain
+            if kind is float and type(plain) is int:
+                return float(plain)
+        self._tag(event, event.start_mark, path)
+        return value
+
+    def _plain(self, event: Any, value: str, path: list[str | int]) -> Any:
+        """What a text without quotes means."""
         if value in _WORDS:
             return _WORDS[value]
         if value[0] in "-0123456789" and (number := _NUMBER.fullmatch(value)) is not None:
             if number[1] is None and number[2] is None:
-                if len(value) <= 19 and -(1 << 63) <= (whole := int(value)) < 1 << 63:
+                if len(value) <= 20 and -(1 << 63) <= (whole := int(value)) < 1 << 63:
                     return whole
             elif math.isfinite(real := float(value)):
                 return real

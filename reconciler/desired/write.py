@@ -11,6 +11,8 @@ from typing import Any, Final
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .()/@+-]|,(?= )|[:#](?=[\w/]))*", re.UNICODE)
 _BLOCK: Final = re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]+")
 
+_QUOTED: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
+
 
 def dump(data: Any) -> str:
     """JSON-like data as one YAML document, without `---`. Texts of several lines are written as blocks."""
@@ -62,7 +64,12 @@ def _inline(value: Any) -> str:
 def _text(value: str) -> str:
     if _PLAIN.fullmatch(value) and value not in ("true", "false", "null") and not value.endswith(" "):
         return value
-    return json.dumps(value, ensure_ascii=not value.isprintable())
+    return '"' + "".join(_QUOTED.get(c) or (c if c.isprintable() else _escape(c)) for c in value) + '"'
+
+
+def _escape(c: str) -> str:
+    code = ord(c)
+    return f"\\x{code:02x}" if code < 1 << 8 else f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
 
 
 def _block(value: str, depth: int) -> str:
