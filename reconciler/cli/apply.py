@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -82,6 +83,7 @@ class _Apply:
         self._history, self._target, self._ref, self._allow = history, target, ref, allow
         self._prune, self._parallel = prune, parallel
         self._commit: str | None = None
+        self._began = time.time()
 
     async def run(self, instance: str | None, selected: dict[str, str], *, ask: bool) -> Ended | None:
         from reconciler.reconcile.once import commit_of
@@ -95,7 +97,7 @@ class _Apply:
             outcomes: dict[type[ReconcilerError], str] = {InvalidBots: "invalid", PlanRefused: "refused"}
             outcome = outcomes.get(type(error), "unavailable" if isinstance(error, Unavailable) else "")
             if outcome:
-                number = self._history.begin(name, self._commit, "apply")
+                number = self._history.begin(name, self._commit, "apply", started=self._began)
                 self._history.end(number, outcome, str(error)[:4000])
             raise
 
@@ -137,6 +139,7 @@ class _Apply:
                         parallel=self._parallel,
                         stop=stop,
                         watch=progress,
+                        began=self._began,
                     )
         finally:
             await reach.close()

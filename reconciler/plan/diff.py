@@ -152,7 +152,9 @@ def plain(value: Any) -> Any:
 
 
 def _create(one: Object, name: str) -> Change:
-    return Change(action="create", ref=one.ref, instance_name=name, spec=one.spec, labels=one.labels)
+    return Change(
+        action="create", ref=one.ref, instance_name=name, spec=one.spec, inherited=one.inherited, labels=one.labels
+    )
 
 
 def _update(pair: Pair, name: str, before: Before, renames: Renames) -> Change | None:

@@ -113,7 +113,8 @@ def _change_lines(change: Change) -> Iterator[Line]:
     yield change.action, headline(change)
     if change.action == "create":
         for field, value in shown_spec(change.spec or {}).items():
-            yield from _value_lines(field, value)
+            if field not in change.inherited:
+                yield from _value_lines(field, value)
     for one in change.fields:
         yield from field_lines(one)
 

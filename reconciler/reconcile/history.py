@@ -120,8 +120,18 @@ class History:
 
     # --- passes ---
 
-    def begin(self, target: str, commit: str | None, trigger: str, steps: Iterable[Step] = ()) -> int:
-        """A pass that is about to walk `steps`, each `waiting`; one left running by a killed process is closed."""
+    def begin(
+        self,
+        target: str,
+        commit: str | None,
+        trigger: str,
+        steps: Iterable[Step] = (),
+        started: float | None = None,
+    ) -> int:
+        """A pass that is about to walk `steps`, each `waiting`; one left running by a killed process is closed.
+
+        `started` is when it began to look (seconds since the epoch, None: now).
+        """
         now = time.time()
         with _transaction(self._db):
             self._db.execute(
@@ -130,7 +140,7 @@ class History:
             made = self._db.execute(
                 'INSERT INTO passes (target, "commit", trigger, started, outcome, message, counts)'
                 " VALUES (?, ?, ?, ?, 'running', '', '{}')",
-                (target, commit, trigger, now),
+                (target, commit, trigger, now if started is None else started),
             )
             number = int(made.lastrowid or 0)
             self._db.executemany(

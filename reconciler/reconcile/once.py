@@ -7,6 +7,7 @@ call the same functions; a dry run is not calling `run_pass`.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -130,11 +131,12 @@ async def run_pass(
     """One pass of the loop for one target; never raises what was foreseen, but writes it down and returns it.
 
     `commit` is the one found already, where the caller looked. A pass that found nothing to do, or fails as it did
-    before, is written down only if somebody asked for it (`trigger` "sync" or "start").
+    before, is written down only if somebody asked for it or committed.
     """
+    began = time.time()
     try:
         commit = commit or commit_of(site.repository, None)[0]
-        ended = await _pass(site, history, target, reach, memory, commit, trigger, parallel, stop)
+        ended = await _pass(site, history, target, reach, memory, commit, trigger, parallel, stop, began)
     except InvalidBots as error:
         ended = Ended(outcome="invalid", message=str(error)[:_MESSAGE], error=error)
     except PlanRefused as error:
@@ -144,7 +146,7 @@ async def run_pass(
     if ended.outcome not in ("applied", "unchanged"):
         memory.version = None
     notes = ended.plan.notes if ended.plan is not None else None
-    return _written(history, target, memory, ended, trigger, commit, notes)
+    return _written(history, target, memory, ended, trigger, commit, notes, began)
 
 
 async def _pass(
@@ -157,6 +159,7 @@ async def _pass(
     trigger: str,
     parallel: int,
     stop: asyncio.Event | None,
+    began: float,
 ) -> Ended:
     if memory.wanted is None or memory.wanted.commit != commit:
         memory.version = memory.wanted = None
@@ -174,7 +177,7 @@ async def _pass(
         return Ended(outcome="unchanged")
     config = wanted.config
     plan = make_plan(site, wanted, resolved, live, prune=config.prune, self_heal=config.self_heal)
-    ended = await carry_out(plan, history, reach, trigger=trigger, parallel=parallel, stop=stop)
+    ended = await carry_out(plan, history, reach, trigger=trigger, parallel=parallel, stop=stop, began=began)
     memory.version = live.version if ended.outcome == "unchanged" else None
     return ended
 
@@ -189,6 +192,7 @@ async def carry_out(
     parallel: int = 10,
     stop: asyncio.Event | None = None,
     watch: Watch | None = None,
+    began: float | None = None,
 ) -> Ended:
     """Judges a plan and applies it, every step written down. Raises PlanRefused."""
     history.drifting(
@@ -204,7 +208,7 @@ async def carry_out(
     steps = order(plan)
     if not steps:
         return Ended(outcome="unchanged", plan=plan)
-    number = history.begin(plan.target, plan.commit, trigger, steps)
+    number = history.begin(plan.target, plan.commit, trigger, steps, began)
     walked = await walk(steps, plan.ids, reach, _Recorder(history, number, watch), parallel=parallel, stop=stop)
     outcome, message = _judged(walked, steps)
     history.end(number, outcome, message, {**count(plan), **walked.counts})
@@ -261,14 +265,16 @@ def _written(
     trigger: str,
     commit: str | None,
     notes: Collection[str] | None,
+    began: float,
 ) -> Ended:
     """Writes down how a pass ended; one that is as before only moves the target's time of checking on."""
     state = (commit, ended.outcome, ended.message)
     new = memory.settled != state or ended.number is not None
     number = ended.number
-    worth = trigger in ("sync", "start") or (ended.outcome != "unchanged" and memory.settled != state)
+    # Worth keeping: what somebody asked for or committed, and what is not as it was before.
+    worth = trigger in ("sync", "start", "commit") or memory.settled != state
     if number is None and worth:
-        number = history.begin(target, commit, trigger)
+        number = history.begin(target, commit, trigger, started=began)
         counts = count(ended.plan) if ended.plan is not None else {}
         history.end(number, ended.outcome, ended.message, counts)
     memory.settled = state
