@@ -87,8 +87,8 @@ def _across(data: Mapping[str, Any]) -> list[Fault]:
         faults.append(Fault(("sync", "interval"), f"'{interval}' is not between 1s and 24h"))
     source = _folder(data.get("source", {}).get("path", "bots"))
     for name, target in data.get("targets", {}).items():
-        overlay = _folder(target.get("overlay", "overlays"))
-        if f"{source}/".startswith(f"{overlay}/"):
+        overlay = _folder(target["overlay"]) if "overlay" in target else None
+        if overlay == "." or (overlay and f"{source}/".startswith(f"{overlay}/")):
             message = f"the overlay '{overlay}' holds the source path '{source}'"
             faults.append(Fault(("targets", name, "overlay"), message, "use a folder of its own"))
     return faults
