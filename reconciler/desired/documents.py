@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from reconciler.desired.cache import Cache, Kept
@@ -20,6 +21,7 @@ from reconciler.errors import Problem
 from reconciler.shape import Fault
 
 TEXT_LIMIT: Final = 256 << 10  # bytes of a text that a document names
+_KEYS_SHOWN: Final = 20  # keys in clear of one file that are reported
 
 _LACKS: Final[dict[Lack, str]] = {
     "absent": "is not there",
@@ -153,7 +155,7 @@ class Documents:
 
     def _keys(self, path: str, text: str) -> list[Problem]:
         found = []
-        for start, _ in keys_in(text):
+        for start, _ in islice(keys_in(text), _KEYS_SHOWN):
             line, column = line_and_column(text, start)
             message = "this looks like an API key, which must not stand in a repository"
             hint = "revoke it, since git keeps it, and name a variable: `apiKey: {env: OPENAI_API_KEY}`"

@@ -60,6 +60,7 @@ class CommitFiles:
         self.commit: str | None = commit
         self._repository = repository
         self._tree = repository.tree(commit)
+        self._blobs: dict[str, bytes] = {}  # what this reading has asked git for
 
     def below(self, folder: str) -> list[str]:
         prefix = "" if folder in ("", ".") else folder.rstrip("/") + "/"
@@ -80,7 +81,8 @@ class CommitFiles:
 
     def read(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, Lack]]:
         ids, lacking = self.ids(paths)
-        blobs = self._repository.blobs(ids.values())
+        blobs = self._blobs
+        blobs.update(self._repository.blobs(blob for blob in ids.values() if blob not in blobs))
         lacking.update({path: "large" for path, blob in ids.items() if blob not in blobs})
         return {path: blobs[blob] for path, blob in ids.items() if blob in blobs}, lacking
 

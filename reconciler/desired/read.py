@@ -136,7 +136,7 @@ class _Builder:
                     self._document(parser, event)
                     if self._stopped:
                         return
-        except yaml.MarkedYAMLError as error:
+        except yaml.YAMLError as error:
             self._syntax(error)
         finally:
             parser.dispose()
@@ -293,8 +293,11 @@ class _Builder:
             shown = pointer(tuple(part for part in path if isinstance(part, str | int)))
             self.flaws.append(Flaw(mark.line + 1, mark.column + 1, message, hint, shown))
 
-    def _syntax(self, error: yaml.MarkedYAMLError) -> None:
+    def _syntax(self, error: yaml.YAMLError) -> None:
         """The parser's own complaint, in our words where it is one that people often meet."""
+        if not isinstance(error, yaml.MarkedYAMLError):  # a character that the parser does not take
+            self.flaws.append(Flaw(0, 0, f"this is not YAML: {error}".splitlines()[0]))
+            return
         mark = error.problem_mark or error.context_mark
         text_lines = lines(self._text)
         problem = str(error.problem or "").replace("did not find expected", "expected")

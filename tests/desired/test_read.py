@@ -205,3 +205,19 @@ def test_any_text_gives_documents_or_flaws_with_places(text: str) -> None:
 def test_dump_refuses_what_is_no_json_number() -> None:
     with pytest.raises(ValueError, match="JSON"):
         dump({"a": math.inf})
+
+
+def test_a_complaint_without_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Parser:
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        def get_event(self) -> None:
+            raise yaml.reader.ReaderError("x", 0, 0, "utf-8", "no such character")
+
+        def dispose(self) -> None:
+            pass
+
+    monkeypatch.setattr(module, "CParser", Parser)
+    (flaw,) = read("a: 1").flaws
+    assert (flaw.line, "not YAML" in flaw.message) == (0, True)
