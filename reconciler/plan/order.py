@@ -8,6 +8,7 @@ dependents and nothing else.
   changes first.
 - A trigger (or assistantId) that one object gives up is free before another takes it. Bots that trade triggers in a
   circle go through a trigger nobody writes: one of them is parked on it first.
+- An instance that is deleted takes all it holds with it, in one call.
 - Settings whose fallback bot this plan creates name it in a second step, after that bot.
 """
 
@@ -59,6 +60,8 @@ class _Draft:
 def order(plan: Plan) -> tuple[Step, ...]:
     """The steps of a plan, dependencies first; the same for any order of its changes. Held changes make none."""
     changes = [change for change in plan.changes if not change.held]
+    whole = {c.instance_name for c in changes if c.action == "delete" and c.ref.kind == "Instance"}
+    changes = [c for c in changes if c.ref.kind == "Instance" or c.instance_name not in whole]
     drafts = {change.ref: _main(plan, change) for change in changes if change.action != "delete"}
     deletes = {change.ref: _main(plan, change) for change in changes if change.action == "delete"}
     extra = [later for draft in drafts.values() if (later := _fallback_later(draft, drafts, deletes)) is not None]
@@ -138,8 +141,6 @@ def _still_using(change: Change, neighbours: Iterable[_Draft]) -> Iterator[_Draf
         if other.ref == ref or other.live is None:
             continue
         match ref.kind:
-            case "Instance":
-                uses = other.action == "delete"
             case "Credentials":
                 uses = other.live.spec.get("credentials") == ref.name and (
                     _is_delete(draft) or "credentials" in draft.values

@@ -98,9 +98,9 @@ class Model:
 
     def _delete(self, step: Step) -> None:
         assert step.id is not None
-        if step.ref.kind == "Credentials":
-            if any(row["spec"].get("credentials") == step.id for row in self.rows.values()):
-                raise Rejected(409, f"{step.ref} is in use")
+        used = any(row["spec"].get("credentials") == step.id for row in self.rows.values())
+        if step.ref.kind == "Credentials" and used:
+            raise Rejected(409, f"{step.ref} is in use")
         del self.rows[step.id]
         for row in self.rows.values():
             if row["spec"].get("fallbackBot") == step.id:
