@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Misuse, Unavailable
+from reconciler.reconcile import history as module
+from reconciler.reconcile.history import History
+
+
+def test_a_pass_whose_process_was_killed_is_closed_by_the_next(history: History) -> None:
+    first = history.begin("local", "c", "commit")
+    second = history.begin("local", "c", "interval")
+    history.end(second, "applied", counts={"done": 1})
+    assert [(one.id, one.outcome) for one in history.passes()] == [(second, "applied"), (first, "interrupted")]
+    assert history.last("local") == history.one(second)
+    assert (history.one(99), history.last("other")) == (None, None)
+
+
+def test_old_passes_are_dropped(history: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_PASSES", 3)
+    for _ in range(6):
+        history.begin("local", None, "sync")
+    history.begin("other", None, "sync")
+    assert [one.id for one in history.passes(target="local")] == [6, 5, 4]
+
+
+def test_a_target_keeps_what_was_applied_through_failures(history: History) -> None:
+    history.stand("t", wanted="a", outcome="applied", number=1)
+    history.stand("t", wanted="b", outcome="invalid", message="why", notes=["n"])
+    history.stand("t", wanted=None, outcome="unavailable")
+    (row,) = history.targets()
+    assert (row.wanted, row.applied, row.outcome, row.last_pass, row.notes) == ("b", "a", "unavailable", 1, [])
+    assert history.checked("other") is None
+
+
+def test_drift_keeps_the_time_of_its_first_sight(history: History) -> None:
+    one, two = ("Bot", "i", "a", "x"), ("Bot", "i", "b", "x")
+    history.drifting("t", [one])
+    (first,) = history.drift("t")
+    history.drifting("t", [one, two])
+    assert history.drift("t")[0] == first
+    history.drifting("t", [two])
+    assert [found.name for found in history.drift("t")] == ["b"]
+
+
+def test_requests_are_answered_for_each_target(history: History) -> None:
+    everyone, one = history.ask(None), history.ask("t")
+    assert (history.asked("t"), history.asked("u")) == ([everyone, one], [everyone])
+    history.answer([everyone, one], "t", 7)
+    assert (history.asked("t"), history.asked("u")) == ([], [everyone])
+    assert (history.answered(one, "t"), history.answered(everyone, "u")) == (7, None)
+
+
+def test_what_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "loop.db").write_text("this is no database, but it is long enough to be looked at" * 20)
+    with pytest.raises(Misuse, match="no database"):
+        History(tmp_path / "loop.db")
+    with pytest.raises(Unavailable, match="cannot be opened"):
+        History(tmp_path / "missing" / "loop.db")
+
+
+def test_a_current_file_needs_no_migrations(tmp_path: Path) -> None:
+    History(tmp_path / "loop.db").close()
+    with sqlite3.connect(tmp_path / "loop.db") as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (module.SCHEMA,)
+    db.close()
+
+
+def _open(path: Path) -> None:
+    History(path).close()
+
+
+def test_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    processes = [spawn.Process(target=_open, args=(tmp_path / "loop.db",)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(20)
+    assert [process.exitcode for process in processes] == [0] * 4
