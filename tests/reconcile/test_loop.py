@@ -1,0 +1,213 @@
+"""The loop on a real repository and the real runtime, and on the model of a target."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.errors import Misuse, Unavailable
+from reconciler.live.runtime import Runtime
+from reconciler.reconcile import loop as module
+from reconciler.reconcile import wake as waking
+from reconciler.reconcile.history import History
+from reconciler.reconcile.locks import loop_runs, one_pass, the_one_loop
+from reconciler.reconcile.loop import run_loop
+from reconciler.reconcile.once import Ended, Site
+from reconciler.reconcile.wake import touch
+from tests.conftest import Repo
+from tests.live.served import KEY, InMemory, runtime
+from tests.plan.target import Model
+from tests.reconcile.conftest import bot_file, fleet
+
+
+async def until(look: Callable[[], Any], seconds: float = 10) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"not so within {seconds} s"
+        await asyncio.sleep(0.005)
+    return found
+
+
+@asynccontextmanager
+async def looping(
+    site: Site, data: Path, connect: Callable[[Any], Any], told: list[Ended] | None = None
+) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    ends = told if told is not None else []
+    task = asyncio.create_task(
+        run_loop(site, data, ("local",), connect, stop=stop, told=lambda _, ended: ends.append(ended))
+    )
+    try:
+        yield
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 10)
+
+
+def bots(model: Model) -> dict[str, int]:
+    return {row["label"]: row["spec"]["maxTokens"] for row in model.rows.values() if row["kind"] == "Bot"}
+
+
+async def test_a_commit_is_live_soon_and_drift_is_put_back_on_demand(
+    repo: Repo, site: Site, data: Path, tmp_path: Path
+) -> None:
+    import httpx
+
+    repo.commit(fleet(a=bot_file("a", 1), b=bot_file("b", 1)))
+    with runtime(tmp_path) as url, History(data / "loop.db") as history:
+        async with (
+            httpx.AsyncClient(base_url=url, headers={"apikey": KEY}) as http,
+            looping(site, data, lambda target: Runtime(url, KEY)),
+        ):
+            await until(lambda: history.targets() and history.targets()[0].outcome == "applied")
+            repo.commit(fleet(a=bot_file("a", 2)))
+            began = time.monotonic()
+            second = await until(lambda: (p := history.passes()) and p[0].trigger == "commit" and p[0].ended and p[0])
+            assert time.monotonic() - began < 2
+            rows = (await http.get("/openai/find/bistro")).json()
+            assert sorted(row["maxTokens"] for row in rows) == [1, 2]
+
+            changed = next(row for row in rows if row["maxTokens"] == 1)
+            answer = await http.put(f"/openai/update/{changed['id']}/bistro", json={"maxTokens": 77})
+            assert answer.status_code == 200
+            request = history.ask("local")
+            touch(data)
+            number = await until(lambda: history.answered(request, "local"))
+            (step,) = history.steps(number)
+            assert (step.origin, step.fields[0]["before"]) == ("drift", 77)
+            assert number > second.id
+
+            repo.commit({"bots/bistro/b.yaml": None})
+            await until(lambda: history.passes()[0].counts.get("delete"))
+            (left,) = (await http.get("/openai/find/bistro")).json()
+            assert left["description"].startswith("[gitops a@")
+
+
+async def test_it_waits_for_a_target_that_is_starting(repo: Repo, site: Site, data: Path, tmp_path: Path) -> None:
+    repo.commit(fleet(a=bot_file("a")))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    told: list[Ended] = []
+    async with looping(site, data, lambda target: Runtime(f"http://127.0.0.1:{port}", KEY, attempts=1), told):
+        await until(lambda: len(told) > 1)
+        assert told[-1].outcome == "unavailable"
+        with runtime(tmp_path, socket.create_server(("127.0.0.1", port))):
+            await until(lambda: told[-1].outcome == "applied")
+    with History(data / "loop.db") as history:
+        assert [one.outcome for one in history.passes()][-1] == "unavailable"
+
+
+async def test_broken_yaml_leaves_what_is_live_until_a_good_commit(repo: Repo, site: Site, data: Path) -> None:
+    repo.commit(fleet(a=bot_file("a", 1)))
+    reach, told = InMemory(Model()), list[Ended]()
+    async with looping(site, data, lambda target: reach, told):
+        await until(lambda: told and told[-1].outcome == "applied")
+        repo.commit(fleet(a="kind: ["))
+        await until(lambda: told[-1].outcome == "invalid")
+        assert bots(reach.model) == {"a": 1}
+        repo.commit({**fleet(a=bot_file("a", 2)), "reconciler.yaml": "nonsense: ["})
+        await until(lambda: told[-1].outcome == "invalid" and "reconciler.yaml" in told[-1].message)
+        repo.commit({"reconciler.yaml": None})
+        await until(lambda: bots(reach.model) == {"a": 2})
+
+
+async def test_a_repository_without_a_commit_is_waited_for(repo: Repo, site: Site, data: Path) -> None:
+    reach, told = InMemory(Model()), list[Ended]()
+    async with looping(site, data, lambda target: reach, told):
+        await until(lambda: told and told[-1].outcome == "unavailable")
+        assert "no commit yet" in told[-1].message
+        repo.commit(fleet(a=bot_file("a")))
+        await until(lambda: bots(reach.model) == {"a": 100})
+
+
+async def test_the_interval_finds_drift_without_being_told(repo: Repo, site: Site, data: Path) -> None:
+    repo.commit(
+        {**fleet(a=bot_file("a")), "reconciler.yaml": "apiVersion: reconciler/v1\nkind: Config\nsync: {interval: 1s}\n"}
+    )
+    reach, told = InMemory(Model()), list[Ended]()
+    async with looping(site, data, lambda target: reach, told):
+        await until(lambda: told and told[-1].outcome == "applied")
+        for row in reach.model.rows.values():
+            if row["kind"] == "Bot":
+                row["spec"]["maxTokens"] = 5
+        reach.model.version += 1
+        await until(lambda: bots(reach.model) == {"a": 100})
+        await until(lambda: told[-1].outcome == "unchanged")
+    with History(data / "loop.db") as history:
+        assert [one.trigger for one in history.passes()].count("interval") <= 2
+
+
+async def test_a_failure_is_retried_with_back_off(
+    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BACK_OFF", (0.01, 0.05))
+    repo.commit(fleet(a=bot_file("a")))
+
+    class Shy(InMemory):
+        refusals = 3
+
+        async def perform(self, step: Any, ids: Any) -> str | None:
+            if step.ref.kind == "Bot" and self.refusals:
+                self.refusals -= 1
+                raise Unavailable("not now")
+            return await super().perform(step, ids)
+
+    reach, told = Shy(Model()), list[Ended]()
+    async with looping(site, data, lambda target: reach, told):
+        await until(lambda: bots(reach.model) == {"a": 100})
+    assert told[0].outcome == "partial"
+
+
+async def test_where_folders_cannot_be_watched_it_looks_by_itself(
+    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import watchfiles
+
+    def refuse(*paths: Any, **options: Any) -> Any:
+        raise OSError("no inotify left")
+
+    monkeypatch.setattr(watchfiles, "awatch", refuse)
+    monkeypatch.setattr(waking, "_POLL", 0.02)
+    repo.commit(fleet(a=bot_file("a", 1)))
+    reach = InMemory(Model())
+    async with looping(site, data, lambda target: reach):
+        await until(lambda: bots(reach.model) == {"a": 1})
+        repo.commit(fleet(a=bot_file("a", 2)))
+        await until(lambda: bots(reach.model) == {"a": 2})
+
+
+async def test_a_second_loop_is_refused_and_passes_do_not_overlap(data: Path) -> None:
+    assert not loop_runs(data)
+    with the_one_loop(data):
+        assert loop_runs(data)
+        with pytest.raises(Misuse, match="already runs"), the_one_loop(data):
+            pass
+    assert not loop_runs(data)
+    async with one_pass(data):
+        with pytest.raises(Unavailable, match="another pass"):
+            async with one_pass(data, patience=0.05):
+                pass
+    async with one_pass(data):
+        pass
+
+
+async def test_commits_in_a_linked_worktree_wake_the_loop(repo: Repo, data: Path, tmp_path: Path) -> None:
+    from reconciler.desired.git import Repository
+
+    repo.commit(fleet(a=bot_file("a", 1)))
+    repo.git("worktree", "add", "--quiet", "-b", "side", str(tmp_path / "side"))
+    side = Repo.__new__(Repo)
+    side.root = tmp_path / "side"
+    site = Site(Repository.discover(side.root), {"KEY": "sk-0123456789abcdef"}, None)
+    reach = InMemory(Model())
+    async with looping(site, data, lambda target: reach):
+        await until(lambda: bots(reach.model) == {"a": 1})
+        side.commit(fleet(a=bot_file("a", 2)))
+        await until(lambda: bots(reach.model) == {"a": 2})
