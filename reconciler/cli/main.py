@@ -9,8 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from reconciler import __version__
+from reconciler.cli.apply import apply
+from reconciler.cli.chat import chat
 from reconciler.cli.context import context
+from reconciler.cli.history import history, show
+from reconciler.cli.init import init
 from reconciler.cli.output import put, show_error
+from reconciler.cli.plan import plan
+from reconciler.cli.render import render
+from reconciler.cli.run import run as run_loop
+from reconciler.cli.schema import schema
+from reconciler.cli.serve import serve
+from reconciler.cli.status import status
+from reconciler.cli.sync import sync
+from reconciler.cli.up import up
+from reconciler.cli.validate import validate
 from reconciler.errors import EXIT_MISUSE, ReconcilerError
 
 app = typer.Typer(
@@ -40,6 +53,26 @@ def main(
 ) -> None:
     """Declarative GitOps for AI chatbots: bots are YAML in git, what is in git is what runs."""
     context.debug = debug
+
+
+# In the order of a newcomer's day: start, look, change, ask what happened.
+for _command in (
+    up,
+    init,
+    validate,
+    plan,
+    apply,
+    status,
+    history,
+    show,
+    sync,
+    chat,
+    render,
+    schema,
+    run_loop,
+    serve,
+):
+    app.command("run" if _command is run_loop else None)(_command)
 
 
 def run(arguments: list[str] | None = None) -> None:

@@ -44,10 +44,18 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which raises the signal that ended it anew: here a signal is an ordinary end."""
+    """uvicorn's server, which raises the signal that ended it anew: here a signal is an ordinary end.
+
+    `told` is called when it is told to stop, so that event streams end before it waits for them.
+    """
+
+    def __init__(self, config: uvicorn.Config, told: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._told = told
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
+        self._told()
         self._captured_signals.clear()
 
 
@@ -103,7 +111,7 @@ async def serve(
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10, timeout_keep_alive=75
     )
-    server = _Server(config)
+    server = _Server(config, app.state.stop)
     url = _announce(serving, listening)
     try:
         async with asyncio.TaskGroup() as tasks:

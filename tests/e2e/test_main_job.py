@@ -171,8 +171,8 @@ def test_chat_in_the_terminal(up: Up) -> None:
 
 
 def test_readyz_waits_for_the_first_pass_and_needs_no_key(up: Up) -> None:
-    assert httpx.get(f"{up.client.base_url}readyz").status_code == 200
-    assert httpx.get(f"{up.client.base_url}healthz").status_code == 200
+    assert httpx.get(f"{up.client.base_url}/readyz").status_code == 200
+    assert httpx.get(f"{up.client.base_url}/healthz").status_code == 200
 
 
 def test_a_fleet_of_ones_own_runs_as_init_wrote_it(tmp_path: Path) -> None:
