@@ -49,6 +49,7 @@ def validate(
     from reconciler.desired.check import read_targets
     from reconciler.desired.config import read_config
     from reconciler.desired.git import Repository
+    from reconciler.model import Config
 
     if path is not None and not path.exists():
         raise Misuse(f"{path} is not there")
@@ -56,13 +57,18 @@ def validate(
     commit = None if ref is None else repository.resolve(ref)
     desired: Desired | None = None
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
     try:
         config = read_config(repository, commit)
-        read = read_targets(repository, commit, config, config.targets, documents_cache(repository))
-        desired = next(iter(read.values()))
-        warnings = tuple(dict.fromkeys(warning for one in read.values() for warning in one.warnings))
     except InvalidBots as error:
-        problems, warnings = error.problems, ()
+        config, problems = Config(), error.problems  # the bots' own problems are shown all the same
+    try:
+        read = read_targets(repository, commit, config, config.targets, documents_cache(repository))
+        if not problems:
+            desired = next(iter(read.values()))
+            warnings = tuple(dict.fromkeys(warning for one in read.values() for warning in one.warnings))
+    except InvalidBots as error:
+        problems += error.problems
     below = "" if path is None else path.resolve().relative_to(repository.root.resolve()).as_posix()
     problems, warnings = _within(problems, below), _within(warnings, below)
     match format_:

@@ -11,14 +11,12 @@ import gc
 import hashlib
 import os
 import stat
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from reconciler import __version__
 from reconciler.shape import SCHEMAS
 
 _FORMAT: Final = 1  # raise it when what a document means, or how it is kept, changes
@@ -81,6 +79,8 @@ class Cache:
         content = msgspec.msgpack.encode(self._new)
         if len(content) > _SIZE_LIMIT:
             return
+        import tempfile  # 10 ms that only a reading which learned something pays
+
         with contextlib.suppress(OSError):
             descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=".documents-")
             try:
@@ -117,8 +117,8 @@ def _load(path: Path) -> _Contents:
 
 @lru_cache(maxsize=1)
 def _digest() -> str:
-    """What the meaning of the kept documents depends on: this version, the schemas, the code that checks."""
-    found = hashlib.sha256(f"{__version__} {_FORMAT}".encode())
+    """What the meaning of the kept documents depends on: the schemas and the code that checks."""
+    found = hashlib.sha256(f"{_FORMAT}".encode())
     here = Path(__file__).parent
     rules = here.parent / "talk" / "match.py"  # what a trigger may be
     sources = [*sorted(SCHEMAS.glob("*.schema.json")), *sorted(here.glob("*.py")), rules]

@@ -111,9 +111,12 @@ def warnings(links: Links) -> Found:
 def _absent(links: Links, draft: Draft, kind: Kind, *path: str | int) -> Found:
     value: Any = draft.data
     for step in path:
-        if not isinstance(value, dict | list) or (isinstance(value, dict) and step not in value):
+        if isinstance(value, dict) and step in value:
+            value = value[str(step)]
+        elif isinstance(value, list) and isinstance(step, int):
+            value = value[step]
+        else:
             return
-        value = value[step]  # type: ignore[index]  # a list's steps are its positions
     known = links.of(kind, draft.ref.instance)
     if isinstance(value, str) and value not in known:
         near = closest(value, list(known))

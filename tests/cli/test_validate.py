@@ -114,6 +114,15 @@ def test_validate_narrows_to_a_path(here: Repo) -> None:
         Outcome("validate", "absent")
 
 
+def test_validate_shows_problems_of_the_configuration_and_of_the_bots(here: Repo) -> None:
+    here.write("reconciler.yaml", "kind: Config\nx: 1\n")
+    here.write("bots/bistro/a.yaml", BAD)
+    said = json.loads(Outcome("validate", "--format", "json").out)
+    assert [one["path"] for one in said["problems"]] == ["reconciler.yaml", "bots/bistro/a.yaml"]
+    here.write("bots/bistro/a.yaml", GOOD)
+    assert Outcome("validate").code == 1
+
+
 def test_validate_another_repository(here: Repo, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Repo(tmp_path / "other")

@@ -15,7 +15,9 @@ from reconciler.desired import documents
 from reconciler.desired.check import read_desired, read_targets
 from reconciler.desired.files import files_of
 from reconciler.desired.git import Repository
-from reconciler.errors import InvalidBots
+from reconciler.desired.read import read as read_yaml
+from reconciler.desired.write import dump
+from reconciler.errors import InvalidBots, Problem
 from reconciler.model import Config, Desired, Object, Place, Ref, Target
 from tests.conftest import Repo
 
@@ -440,3 +442,52 @@ def test_how_files_are_split_and_ordered_is_irrelevant(repo: Repo, seed: int) ->
     assert found[-1].ref == Ref("Bot", "bistro", "one")
     assert found[-1].spec["systemMessages"] == ["inline", "One."]
     assert len(found) == 5
+
+
+_ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.sampled_from(["", "one", "main", "bistro", "1h", "a:b", "(", "/x"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["file", "env", "type", "name", "user", "expect", "bot"]), inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+def _fields() -> list[tuple[int, tuple[str, ...]]]:
+    """Every field of every document of the fleet: the number of the document, the field's path."""
+    found = []
+    for number, document in enumerate(read_yaml(WHOLE).documents):
+        for part in ("metadata", "spec"):
+            found += [(number, (part, field)) for field in document.data[part]]
+        found += [(number, (part,)) for part in ("kind", "metadata", "spec")]
+    return found
+
+
+WHOLE = f"{BASE}---\n{BOT}---\nkind: Conversation\nmetadata: {{name: t}}\nspec: {{turns: [{{user: a}}]}}\n"
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(_fields()), _ODD), min_size=1, max_size=3))
+def test_anything_in_any_field_is_taken_or_refused_with_places(
+    repo: Repo, changes: list[tuple[tuple[int, tuple[str, ...]], Any]]
+) -> None:
+    found = [document.data for document in read_yaml(WHOLE).documents]
+    for (number, path), value in changes:
+        node = found[number]
+        for part in path[:-1]:
+            node = node[part] if isinstance(node.get(part), dict) else {}
+        node[path[-1]] = value
+    for path, text in FILES.items():
+        if path.endswith(".md"):
+            repo.write(path, text)
+    repo.write("bots/bistro/all.yaml", "---\n".join(map(dump, found)))
+    said: tuple[Problem, ...] = ()
+    try:
+        assert len(read(repo).objects) == 6
+    except InvalidBots as error:
+        said = error.problems
+    assert all(one.line > 0 and one.column > 0 for one in said)
