@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,14 +85,25 @@ def _with(plan: Plan, refused: tuple[Refusal, ...]) -> Plan:
 
 
 async def _plan(target: str | None, ref: str | None, worktree: bool, allow: frozenset[str]) -> Plan:
-    from reconciler.reconcile.once import make_plan, read_all, read_wanted
+    from reconciler.desired.check import read_desired
+    from reconciler.desired.config import target_of
+    from reconciler.reconcile.once import Wanted, config_of, make_plan, read_all
 
+    gc.disable()  # a short process that builds a lot and throws little away
     here = site()
-    wanted = read_wanted(here, target, ref=ref, worktree=worktree)
-    reach = connect(wanted.target, wanted.desired.source)
+    commit, config = config_of(here.repository, ref, worktree=worktree)
+    chosen = target_of(config, target)
+    reach = connect(chosen, config.name)
     try:
-        live = await read_all(reach)
+        # The target answers while the files are read.
+        asked = asyncio.create_task(read_all(reach))
+        try:
+            desired = await asyncio.to_thread(read_desired, here.repository, commit, config, chosen, here.cache)
+            live = await asked
+        finally:
+            asked.cancel()
+            await asyncio.gather(asked, return_exceptions=True)
     finally:
         await reach.close()
-    config = wanted.config
-    return make_plan(here, wanted, wanted.desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
+    wanted = Wanted(commit, config, chosen, desired)
+    return make_plan(here, wanted, desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)

@@ -82,12 +82,14 @@ def commit_of(repository: Repository, ref: str | None) -> tuple[str, Config]:
     return head, config
 
 
+def config_of(repository: Repository, ref: str | None, *, worktree: bool = False) -> tuple[str | None, Config]:
+    """As `commit_of`; for a working tree None and its configuration."""
+    return (None, read_config(repository, None)) if worktree else commit_of(repository, ref)
+
+
 def read_wanted(site: Site, target: str | None, *, ref: str | None = None, worktree: bool = False) -> Wanted:
     """What the repository wants of a target. Raises InvalidBots with every problem, Misuse for unknown names."""
-    if worktree:
-        commit, config = None, read_config(site.repository, None)
-    else:
-        commit, config = commit_of(site.repository, ref)
+    commit, config = config_of(site.repository, ref, worktree=worktree)
     chosen = target_of(config, target)
     return Wanted(commit, config, chosen, read_desired(site.repository, commit, config, chosen, site.cache))
 
