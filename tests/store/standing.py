@@ -114,15 +114,16 @@ class Stand:
 
     async def work(self) -> None:
         """Works until nothing is due at the clock's time."""
-        while True:
+        busy, steps = True, 0
+        while busy:
+            steps += 1
+            assert steps < 100, "the engine turns in circles"
             wait = await self.engine.claim()
+            busy = bool(self.engine._working) or wait == 0
             await self.engine.idle()
-            again = await self.engine.sender.say()
+            busy = await self.engine.sender.say() == 0 or busy
             await self.engine.sender.push()
             await self.engine.sender.idle()
-            if wait != 0 and again != 0 and (await self.engine.claim()) != 0 and not self.engine._working:
-                return
-            await self.engine.idle()
 
     async def later(self, seconds: float) -> None:
         """Moves the clock in small steps, working at each."""

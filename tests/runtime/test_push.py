@@ -1,0 +1,79 @@
+"""Posting to a webhook: what is sent, and what a bad answer means."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.model import Instance
+from reconciler.runtime.channels.push import NotTaken, Webhooks, event
+from reconciler.store.outbox import Push
+from tests.llm.fake_openai import fake_openai
+from tests.talk.rows import STAMP
+
+PUSH = Push(1, "inst", "ana", "ID1", "hello", 1_700_000_000.25, 0)
+
+
+def instance(webhook):
+    return Instance(id="inst", name="Bistro_01", webhook=webhook, created_at=STAMP, updated_at=STAMP)
+
+
+async def post(webhook):
+    webhooks = Webhooks(seconds=0.5)
+    try:
+        await webhooks.post(instance(webhook), PUSH)
+    finally:
+        await webhooks.close()
+
+
+async def test_the_event_that_is_posted():
+    async with fake_openai() as taker:
+        taker.answers = [(200, {}, {})]
+        await post(taker.url + "/hook")
+        path, headers, body = taker.seen[0]
+    assert path == "/hook"
+    assert headers["idempotency-key"] == "ID1"
+    assert "apikey" not in str(headers).lower() + str(body).lower()
+    assert body == event(instance(taker.url), PUSH)
+    assert body == {
+        "event": "send.message",
+        "instance": "Bistro_01",
+        "data": {
+            "key": {"id": "ID1", "remoteJid": "ana", "fromMe": True},
+            "message": {"conversation": "hello"},
+            "messageType": "conversation",
+            "messageTimestamp": 1_700_000_000,
+            "instanceId": "inst",
+        },
+        "date_time": "2023-11-14T22:13:20.250Z",
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "answer", "final"),
+    [
+        ("500", (500, {}, {}), False),
+        ("429", (429, {}, {}), False),
+        ("404", (404, {}, {}), True),
+        ("a redirect is not followed", (302, {"location": "http://127.0.0.1:1"}, b""), False),
+        ("reset", "reset", False),
+        ("no answer", "hang", False),
+    ],
+)
+async def test_not_taken(case, answer, final):
+    async with fake_openai() as taker:
+        taker.answers = [answer]
+        with pytest.raises(NotTaken) as caught:
+            await post(taker.url)
+        assert len(taker.seen) == 1
+    assert caught.value.final is final
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1/x", "http://x:port/"])
+async def test_no_address(address):
+    with pytest.raises(NotTaken) as caught:
+        await post(address)
+    assert caught.value.final
+
+
+async def test_closing_without_a_post():
+    await Webhooks().close()
