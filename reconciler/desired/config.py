@@ -11,7 +11,8 @@ from reconciler.desired.files import Files, files_of
 from reconciler.desired.git import Repository
 from reconciler.desired.keys import keys_in
 from reconciler.desired.places import Places
-from reconciler.desired.read import Flaw, decode, line_and_column, read
+from reconciler.desired.read import read
+from reconciler.desired.text import Flaw, decode, line_and_column
 from reconciler.errors import InvalidBots, Misuse, Problem
 from reconciler.model import Config, Target
 from reconciler.shape import Fault

@@ -15,8 +15,9 @@ from reconciler.desired.cache import Cache, Kept
 from reconciler.desired.files import Files, Lack
 from reconciler.desired.keys import keys_in
 from reconciler.desired.places import Places, place_flaw, shown
-from reconciler.desired.read import Flaw, Reading, decode, line_and_column, lines, read
+from reconciler.desired.read import Reading, read
 from reconciler.desired.rules import faults_of, kind_fault
+from reconciler.desired.text import Flaw, decode, line_and_column, lines
 from reconciler.errors import Problem
 from reconciler.shape import Fault
 

@@ -9,7 +9,8 @@ from typing import Final
 
 from reconciler.desired.files import Files
 from reconciler.desired.keys import redact
-from reconciler.desired.read import Document, Flaw, Path_, Spot, decode, lines, read
+from reconciler.desired.read import Document, Path_, Spot, read
+from reconciler.desired.text import Flaw, decode, lines
 from reconciler.errors import Problem
 from reconciler.shape import Fault, pointer
 

@@ -8,7 +8,6 @@ Places of keys and values are kept only where asked for, which is when a problem
 
 from __future__ import annotations
 
-import codecs
 import math
 import re
 from typing import Any, Final, NamedTuple
@@ -16,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]  # the stubs name it, without exporting it
 
+from reconciler.desired.text import Flaw, line_and_column, lines
 from reconciler.shape import pointer
 
 DOCUMENT_LIMIT: Final = 256 << 10  # bytes
@@ -26,7 +26,6 @@ FLAW_LIMIT: Final = 100  # problems of one file
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ufffe\uffff]")
-_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the parser counts as an end of line
 _WORDS: Final[dict[str, Any]] = {"true": True, "false": False, "null": None, "~": None, "": None}
 _TAGS: Final = {"scalar": "tag:yaml.org,2002:str", "list": "tag:yaml.org,2002:seq", "map": "tag:yaml.org,2002:map"}
 _KINDS: Final[dict[str, type]] = {
@@ -57,48 +56,11 @@ class Document(NamedTuple):
     spots: dict[Path_, Spot]
 
 
-class Flaw(NamedTuple):
-    """Something in the text that is not as it must be; `line` and `column` count from 1, 0 is the whole file."""
-
-    line: int
-    column: int
-    message: str
-    hint: str = ""
-    pointer: str = ""
-
-
 class Reading(NamedTuple):
     """What came of a text: its documents up to the first place that could not be parsed, and every flaw."""
 
     documents: list[Document]
     flaws: list[Flaw]
-
-
-def decode(content: bytes) -> str | Flaw:
-    """A file's text without its byte order mark, or what is wrong with its bytes."""
-    content = content.removeprefix(codecs.BOM_UTF8)
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        good = content[: error.start].decode()
-        line, column = line_and_column(good, len(good))
-        what = (
-            "is UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else f"has the byte 0x{content[error.start]:02x}"
-        )
-        return Flaw(line, column, f"the file {what}, which is not UTF-8", "save it as UTF-8")
-
-
-def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """The line and column, from 1, of a character of a text."""
-    line, start = 1, 0
-    for found in _BREAK.finditer(text, 0, offset):
-        line, start = line + 1, found.end()
-    return line, offset - start + 1
-
-
-def lines(text: str) -> list[str]:
-    """A text's lines as the parser counts them."""
-    return _BREAK.split(text)
 
 
 def read(text: str, *, spots: bool = False) -> Reading:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.desired import read as module
-from reconciler.desired.read import Flaw, decode, line_and_column, read
+from reconciler.desired.read import read
+from reconciler.desired.text import Flaw, decode, line_and_column
 from reconciler.desired.write import dump
 
 

@@ -1,0 +1,46 @@
+"""A file's bytes as text, and where something in it stands. Before it come `files`; after it `read`."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from typing import Final, NamedTuple
+
+_BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the parser counts as an end of line
+
+
+class Flaw(NamedTuple):
+    """Something in the text that is not as it must be; `line` and `column` count from 1, 0 is the whole file."""
+
+    line: int
+    column: int
+    message: str
+    hint: str = ""
+    pointer: str = ""
+
+
+def decode(content: bytes) -> str | Flaw:
+    """A file's text without its byte order mark, or what is wrong with its bytes."""
+    content = content.removeprefix(codecs.BOM_UTF8)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        good = content[: error.start].decode()
+        line, column = line_and_column(good, len(good))
+        what = (
+            "is UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else f"has the byte 0x{content[error.start]:02x}"
+        )
+        return Flaw(line, column, f"the file {what}, which is not UTF-8", "save it as UTF-8")
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """The line and column, from 1, of a character of a text."""
+    line, start = 1, 0
+    for found in _BREAK.finditer(text, 0, offset):
+        line, start = line + 1, found.end()
+    return line, offset - start + 1
+
+
+def lines(text: str) -> list[str]:
+    """A text's lines as the parser counts them."""
+    return _BREAK.split(text)
