@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -34,7 +35,8 @@ def runtime(folder: Path, listening: socket.socket | None = None) -> Iterator[st
     if not secret.exists():
         secret.write_bytes(Fernet.generate_key())
     store = open_store(folder / "runtime.db", secret.read_text())
-    app = build_app(store, api_key=KEY, notices=Notices(), wake=lambda: None, list_models=no_models)
+    log = io.StringIO()  # not the captured standard error, which pytest closes under it
+    app = build_app(store, api_key=KEY, notices=Notices(), wake=lambda: None, list_models=no_models, log_to=log)
     listening = listening or socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
