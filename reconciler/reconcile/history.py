@@ -6,9 +6,11 @@ only moves its target's `checked` on, so that an idle loop does not grow the fil
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -98,11 +100,12 @@ class History:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._db.row_factory = sqlite3.Row
-            if self._db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
-                _migrate(self._db)
+            with _alone(path):
+                if self._db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
+                    _migrate(self._db)
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, OSError) as error:
             raise Unavailable(f"the history {path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:
             raise Misuse(f"{path} is no database: move it away and start again") from error
@@ -342,8 +345,16 @@ class _transaction:  # noqa: N801
         self._db.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time looks whether the tables are current: SQLite does not wait for a switch to WAL."""
+    with path.with_suffix(".lock-open").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _migrate(db: sqlite3.Connection) -> None:
-    """Brings the tables up to date; several processes may try at once."""
+    """Brings the tables up to date."""
     from sqlite_utils import Database, Migrations  # 90 ms, paid only when there is something to bring up to date
 
     migrations = Migrations("loop")
@@ -354,12 +365,8 @@ def _migrate(db: sqlite3.Connection) -> None:
             tables.execute(statement)
 
     db.execute("PRAGMA journal_mode=WAL")
-    db.execute("BEGIN EXCLUSIVE")
-    current = db.execute("PRAGMA user_version").fetchone()[0]
-    db.execute("COMMIT")
-    if current < SCHEMA:
-        migrations.apply(Database(db))
-        db.execute(f"PRAGMA user_version={SCHEMA}")
+    migrations.apply(Database(db))
+    db.execute(f"PRAGMA user_version={SCHEMA}")
 
 
 _TABLES: Final = (
