@@ -9,17 +9,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Final, Protocol
-
-import structlog
+from typing import Any, Final, Protocol
 
 from reconciler.model import Instance, Line
 from reconciler.runtime.channels.push import NotTaken
 from reconciler.runtime.notices import Notices
 from reconciler.store.chats import Chats
 from reconciler.store.outbox import Push
-
-log = structlog.get_logger("sending")
 
 BATCH: Final = 500  # messages said in one transaction
 POSTS: Final = 50  # at once
@@ -42,10 +38,17 @@ class Sender:
     """Steps that the engine repeats; each returns the seconds until there is something to do, None: nothing known."""
 
     def __init__(
-        self, lines: Lines, chats: Chats, notices: Notices, post: Post, clock: Callable[[], float], pause: float = 1.0
+        self,
+        lines: Lines,
+        chats: Chats,
+        notices: Notices,
+        post: Post,
+        log: Any,
+        clock: Callable[[], float],
+        pause: float = 1.0,
     ) -> None:
         self._lines, self._chats, self._notices, self._post = lines, chats, notices, post
-        self._clock, self._pause = clock, pause
+        self._log, self._clock, self._pause = log, clock, pause
         self._posting: dict[int, asyncio.Task[None]] = {}
         self.said, self.posted = asyncio.Event(), asyncio.Event()  # wakes of the two loops
 
@@ -94,15 +97,17 @@ class Sender:
             told = {"instance": push.instance_id, "message": push.id, "attempt": push.attempts + 1}
             why = str(error) if isinstance(error, NotTaken) else repr(error)
             if final or push.attempts + 1 >= ATTEMPTS:
-                log.error("webhook did not take a message; given up", why=why, **told)
+                self._log.error("webhook did not take a message; given up", why=why, **told)
             else:
                 wait = self._pause * 2**push.attempts * random.uniform(0.8, 1.2)  # noqa: S311
                 again = self._clock() + wait
-                log.warning("webhook did not take a message; trying again", why=why, seconds=round(wait, 1), **told)
+                self._log.warning(
+                    "webhook did not take a message; trying again", why=why, seconds=round(wait, 1), **told
+                )
         try:
             await self._chats.end_push(push.seq, again)
         except Exception as error:  # it stays due and is posted again
-            log.error("a push could not be written down", why=repr(error), message=push.id)
+            self._log.error("a push could not be written down", why=repr(error), message=push.id)
         finally:
             del self._posting[push.seq]
             self.posted.set()

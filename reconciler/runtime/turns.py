@@ -15,9 +15,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Final
-
-import structlog
+from typing import Any, Final
 
 from reconciler.errors import Unavailable
 from reconciler.model import Line
@@ -25,11 +23,10 @@ from reconciler.runtime.answering import Answers, Reply, answer, unanswered
 from reconciler.runtime.channels.push import Webhooks
 from reconciler.runtime.hearing import Turn, look
 from reconciler.runtime.notices import Notices
+from reconciler.runtime.observe import make_log
 from reconciler.runtime.sending import Lines, Post, Sender
 from reconciler.store.chats import DONE, FAILED, Chats
 from reconciler.store.leases import Claim, Ending
-
-log = structlog.get_logger("turns")
 
 BATCH: Final = 200  # chats claimed in one transaction
 ATTEMPTS: Final = 5  # at a chat that makes our own code fail
@@ -43,7 +40,7 @@ class Engine:
 
     `clock` gives seconds since the epoch, `fresh` new ids; `limit` chats are worked on at once, each held for `lease`
     seconds that are renewed while it is; `pause` is the first back-off in seconds. `post` carries messages to
-    webhooks (an HTTP POST, where None).
+    webhooks (an HTTP POST, where None); `log` is structlog's (JSON lines to standard error, where None).
     """
 
     def __init__(
@@ -56,14 +53,16 @@ class Engine:
         clock: Callable[[], float] = time.time,
         fresh: Callable[[], str] = lambda: uuid.uuid4().hex,
         post: Post | None = None,
+        log: Any = None,
         limit: int = 2000,
         lease: float = 30.0,
         pause: float = 1.0,
     ) -> None:
         self._lines, self._chats, self._models, self._notices = lines, chats, models, notices
         self._clock, self._fresh, self._limit, self._lease, self._pause = clock, fresh, limit, lease, pause
-        self._webhooks = Webhooks() if post is None else None
-        self.sender = Sender(lines, chats, notices, post or self._webhooks or Webhooks(), clock, pause)
+        self._log = log or make_log()
+        self._webhooks = Webhooks()
+        self.sender = Sender(lines, chats, notices, post or self._webhooks, self._log, clock, pause)
         self._working: dict[tuple[str, str], tuple[Claim, asyncio.Task[None]]] = {}
         self._woken, self._stopping = asyncio.Event(), asyncio.Event()
         self._ended = asyncio.Event()
@@ -84,8 +83,7 @@ class Engine:
         finally:
             await self._abandon()
             await self.sender.stop()
-            if self._webhooks is not None:
-                await self._webhooks.close()
+            await self._webhooks.close()
             self._ended.set()
 
     def wake(self) -> None:
@@ -127,7 +125,7 @@ class Engine:
             line = await self._lines.line(instance_id)
             kept = (line.instance.retention if line else None) or RETENTION
             if gone := await self._chats.sweep(instance_id, self._clock() - kept):
-                log.info("swept what was older than its retention", instance=instance_id, rows=gone)
+                self._log.info("swept what was older than its retention", instance=instance_id, rows=gone)
         return None
 
     async def _renew(self) -> float | None:
@@ -145,9 +143,9 @@ class Engine:
                     wait = await step()
                 except Exception as error:
                     if isinstance(error, Unavailable):
-                        log.error("the engine waits for the store", why=str(error))
+                        self._log.error("the engine waits for the store", why=str(error))
                     else:
-                        log.exception("a step of the engine failed; trying again")
+                        self._log.exception("a step of the engine failed; trying again")
                     wait = self._pause
                 waking = asyncio.ensure_future(woken.wait())
                 timeout = net if wait is None else min(wait, net)
@@ -210,7 +208,7 @@ class Engine:
     async def _fail(self, claim: Claim, due: tuple[Line, Turn] | None, error: Exception) -> None:
         """Our own code failed at a chat: tried again later, and given up after `ATTEMPTS` times."""
         number, attempt = self._fresh(), claim.attempts + 1
-        log.error("work on a chat failed", id=number, instance=claim.instance_id, attempt=attempt, exc_info=error)
+        self._log.error("work on a chat failed", id=number, instance=claim.instance_id, attempt=attempt, exc_info=error)
         try:
             if attempt < ATTEMPTS:
                 wait = self._pause * 2**claim.attempts * random.uniform(0.8, 1.2)  # noqa: S311
@@ -222,4 +220,4 @@ class Engine:
             else:
                 await self._chats.give_up(claim)
         except Exception as again:  # the store is away; the lease runs out and the chat is claimed anew
-            log.error("the failure could not be written down", id=number, why=repr(again))
+            self._log.error("the failure could not be written down", id=number, why=repr(again))

@@ -11,7 +11,6 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from structlog.testing import capture_logs
 
 from reconciler.llm.answer import Answer, ModelFailed
 from tests.store.standing import Stand
@@ -51,8 +50,7 @@ class Chat(RuleBasedStateMachine):
         return Answer("a:" + request.messages[-1].text.replace("\n", ","))
 
     def do(self, step):
-        with capture_logs():  # errors are part of the game; drawing their tracebacks would take most of the time
-            return self.loop.run_until_complete(step)
+        return self.loop.run_until_complete(step)
 
     @initialize()
     def fleet(self):
