@@ -59,6 +59,7 @@ def plan(
     if worktree and ref:
         raise Misuse("--worktree and --ref exclude each other")
     wanted_labels, permitted = labels(select), allowed(allow)
+    gc.disable()  # a lot is built here, and next to nothing thrown away
     try:
         found = narrow(asyncio.run(_plan(target, ref, worktree, permitted)), instance, wanted_labels)
     except ReconcilerError as error:
@@ -66,6 +67,8 @@ def plan(
             raise
         show_error(error)
         raise typer.Exit(ERROR) from error
+    finally:
+        gc.enable()
     refused = tuple(refusals(found, permitted))
     match format_:
         case Shape.json:
@@ -89,7 +92,6 @@ async def _plan(target: str | None, ref: str | None, worktree: bool, allow: froz
     from reconciler.desired.config import target_of
     from reconciler.reconcile.once import Wanted, config_of, make_plan, read_all
 
-    gc.disable()  # a short process that builds a lot and throws little away
     here = site()
     commit, config = config_of(here.repository, ref, worktree=worktree)
     chosen = target_of(config, target)

@@ -177,3 +177,65 @@ def test_a_signal_ends_the_loop(cli: Cli, repo: Repo) -> None:
         loop.kill()
         loop.wait()
         loop.stderr.close()
+
+
+@pytest.fixture
+def terminal(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], bool]], None]:
+    """Makes the standard streams a terminal on which a person answers `apply`'s question."""
+    import typer
+
+    def answers(answer: Callable[[], bool]) -> None:
+        for stream in (sys.stdin, sys.stderr):
+            monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(typer, "confirm", lambda *_, **__: answer())
+
+    return answers
+
+
+def test_apply_shows_the_plan_and_asks(cli: Cli, terminal: Any) -> None:
+    terminal(lambda: False)
+    code, out, err = cli("apply")
+    assert (code, "4 to create" in out, "nothing was applied" in err) == (1, True, True)
+    terminal(lambda: True)
+    code, out, _ = cli("apply")
+    assert (code, "applied:" in out) == (0, True)
+    assert cli("apply")[0] == 0
+
+
+def test_a_target_that_moves_while_the_plan_is_shown_is_not_changed(cli: Cli, terminal: Any, repo: Repo) -> None:
+    import httpx
+
+    assert cli("apply", "--auto-approve")[0] == 0
+    repo.commit(fleet(a=bot_file("a", 2)))
+
+    def move() -> bool:
+        url = os.environ["RECONCILER_URL"]
+        with httpx.Client(base_url=url, headers={"apikey": KEY}) as http:
+            row = http.get("/openai/find/bistro").json()[1]
+            assert http.put(f"/openai/update/{row['id']}/bistro", json={"maxTokens": 50}).status_code == 200
+        return True
+
+    terminal(move)
+    code, _, err = cli("apply")
+    assert (code, "the target changed while the plan was shown" in err) == (3, True)
+
+
+def test_status_shows_drift_and_a_step_that_fails_is_told(cli: Cli, repo: Repo) -> None:
+    import httpx
+
+    repo.commit({"reconciler.yaml": "apiVersion: reconciler/v1\nkind: Config\nsync: {selfHeal: false}\n"})
+    assert cli("apply", "--auto-approve")[0] == 0
+    with httpx.Client(base_url=os.environ["RECONCILER_URL"], headers={"apikey": KEY}) as http:
+        row = http.get("/openai/find/bistro").json()[0]
+        http.put(f"/openai/update/{row['id']}/bistro", json={"maxTokens": 50})
+        foreign = {"instanceName": "taken", "number": "551199"}
+        assert http.post("/instance/create", json=foreign).status_code == 201
+    assert "drift: changed on the target" in cli("plan")[1]
+    other = "apiVersion: reconciler/v1\nkind: Instance\nmetadata: {name: other}\nspec: {number: '551199'}\n"
+    repo.commit({"bots/other/instance.yaml": other})
+    code, out, _ = cli("apply", "--auto-approve")
+    assert code == 1
+    assert "failed  + Instance other: 409" in out
+    assert "1 failed" in cli("history")[1]
+    assert "failed" in cli("show", "2")[1]
+    assert "blocked   create Instance other" in cli("status")[1]
