@@ -19,7 +19,8 @@ PING: Final = 15.0  # seconds of silence after which a comment is sent, so that 
 class Streams:
     """The open streams of one server; `stop` ends them all, also those that are opened later."""
 
-    def __init__(self) -> None:
+    def __init__(self, ping: float = PING) -> None:
+        self.ping = ping
         self._open: set[asyncio.Event] = set()
         self._stopped = False
 
@@ -29,18 +30,18 @@ class Streams:
         for event in self._open:
             event.set()
 
-    def response(self, events: Callable[[], AsyncIterator[bytes]], ping: float = PING) -> Response:
+    def response(self, events: Callable[[], AsyncIterator[bytes]]) -> Response:
         """`events` as a response: each item is sent as it comes, and a comment after `ping` seconds of silence."""
-        return _EventStream(self, events, ping)
+        return _EventStream(self, events)
 
 
 class _EventStream(Response):
     media_type = "text/event-stream"
 
-    def __init__(self, streams: Streams, events: Callable[[], AsyncIterator[bytes]], ping: float) -> None:
+    def __init__(self, streams: Streams, events: Callable[[], AsyncIterator[bytes]]) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
-        self._streams, self._events, self._ping = streams, events, ping
+        self._streams, self._events = streams, events
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -80,7 +81,7 @@ class _EventStream(Response):
             try:
                 while True:
                     coming = coming or asyncio.ensure_future(anext(stream))
-                    await asyncio.wait([coming], timeout=self._ping)
+                    await asyncio.wait([coming], timeout=self._streams.ping)
                     body = b": ping\n\n"
                     if coming.done():
                         try:

@@ -35,12 +35,37 @@ EXAMPLE = """{
     "debounceTime": 500,
     "ignoreJids": []
   }"""
-ROW = (
-    "id enabled description botType assistantId functionUrl model systemMessages assistantMessages userMessages "
-    "maxTokens expire keywordFinish delayMessage unknownMessage listeningFromMe stopBotFromMe keepOpen debounceTime "
-    "splitMessages timePerChar ignoreJids triggerType triggerOperator triggerValue createdAt updatedAt openaiCredsId "
-    "instanceId"
-).split()
+ROW = [
+    "id",
+    "enabled",
+    "description",
+    "botType",
+    "assistantId",
+    "functionUrl",
+    "model",
+    "systemMessages",
+    "assistantMessages",
+    "userMessages",
+    "maxTokens",
+    "expire",
+    "keywordFinish",
+    "delayMessage",
+    "unknownMessage",
+    "listeningFromMe",
+    "stopBotFromMe",
+    "keepOpen",
+    "debounceTime",
+    "splitMessages",
+    "timePerChar",
+    "ignoreJids",
+    "triggerType",
+    "triggerOperator",
+    "triggerValue",
+    "createdAt",
+    "updatedAt",
+    "openaiCredsId",
+    "instanceId",
+]
 
 
 def messages(answer: httpx.Response) -> list[str]:
@@ -53,9 +78,7 @@ def messages(answer: httpx.Response) -> list[str]:
 
 
 def test_the_documentations_example_as_it_is_written(client: httpx.Client, tenant: Tenant) -> None:
-    answer = client.post(
-        f"/openai/create/{tenant.name}", content=EXAMPLE, headers={"Content-Type": "application/json"}
-    )
+    answer = client.post(f"/openai/create/{tenant.name}", content=EXAMPLE, headers={"Content-Type": "application/json"})
     assert answer.status_code == 201
     row = answer.json()
     assert set(row) == {*ROW, "tools", "temperature", "reasoningEffort"}
