@@ -134,9 +134,9 @@ def pretty(value: object) -> str:
 def commands_page() -> str:
     from typer.main import get_command
 
-    from reconciler.cli.main import app
+    from reconciler.cli.main import build
 
-    group: Any = get_command(app)
+    group: Any = get_command(build())
     parts = [NOTE.format(source="the commands' --help"), "# Commands\n\n"]
     parts.append("Every command has `--help`. Exit codes and environment: [the command line](../cli.md).\n")
     for name, command in sorted(group.commands.items()):
@@ -152,8 +152,8 @@ def commands_page() -> str:
 
 
 def argument_usage(param: Any) -> str:
-    shown = param.make_metavar() if hasattr(param, "human_readable_name") else param.name.upper()
-    return str(shown)
+    name = param.name.upper() + ("..." if param.nargs == -1 else "")
+    return name if param.required else f"[{name}]"
 
 
 def help_text(text: str) -> str:
@@ -164,7 +164,7 @@ def help_text(text: str) -> str:
 def row(param: Any) -> str:
     names = ", ".join(f"`{opt}`" for opt in [*param.opts, *param.secondary_opts])
     if param.param_type_name == "argument":
-        names = f"`{param.human_readable_name}`"
+        names = f"`{param.name.upper()}`"
     default = param.default
     shown = "" if default in (None, False, (), []) or callable(default) else f"`{getattr(default, 'value', default)}`"
     meaning = (param.help or "").replace("|", "\\|").replace("\n", " ")

@@ -20,7 +20,7 @@ source: {path: bots}
 sync: {interval: 60s}
 """,
     "bots/hello/line.yaml": """\
-# yaml-language-server: $schema=../../.schemas/instance.schema.json
+# yaml-language-server: $schema=../../.schemas/document.schema.json
 # The line with its chats, the account that pays for the answers, and the defaults of the line's bots.
 apiVersion: reconciler/v1
 kind: Instance
@@ -62,7 +62,7 @@ spec:
     "bots/hello/prompts/assistant.md": """\
 You are the assistant of a small shop. You are friendly and brief.
 
-The shop is open from Monday to Saturday, 9 am to 6 pm.
+We are open from Monday to Saturday, 9 am to 6 pm.
 Delivery takes two working days and costs 5 dollars; it is free from 50 dollars on.
 Goods can be returned within 30 days.
 If you do not know the answer, say so and offer that a colleague calls back.
