@@ -43,4 +43,4 @@ def test_an_installed_wheel_works_outside_of_the_checkout(tmp_path: Path) -> Non
         [sys.executable, "-c", LOOK, str(tmp_path / "site")], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
-    assert '"$id"' in done.stdout
+    assert '"title": "Bot"' in done.stdout

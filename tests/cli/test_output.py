@@ -47,14 +47,18 @@ def test_a_foreseen_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert capsys.readouterr().err == "error: no repository here\n"
 
 
-def test_a_bug_is_one_line_and_its_traceback_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    try:
+def broken() -> ValueError:
+    """An error with a traceback, as a bug has."""
+    with pytest.raises(ValueError, match="broken") as caught:
         raise ValueError("broken")
-    except ValueError as error:
-        assert output.show_error(error, log=tmp_path / "log") == 70
-        assert "Traceback" not in capsys.readouterr().err
-        assert output.show_error(error, debug=True) == 70
-        assert "Traceback" in capsys.readouterr().err
+    return caught.value
+
+
+def test_a_bug_is_one_line_and_its_traceback_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert output.show_error(broken(), log=tmp_path / "log") == 70
+    assert "Traceback" not in capsys.readouterr().err
+    assert output.show_error(broken(), debug=True) == 70
+    assert "Traceback" in capsys.readouterr().err
     assert "Traceback" in (tmp_path / "log").read_text()
 
 
