@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import threading
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reconciler.live.runtime import Runtime
     from reconciler.model import Target
     from reconciler.reconcile.once import Ended
+
+_SHOWN: Final = 20  # changes of a pass; `show` has them all
+_SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
 
 
 def run(
@@ -66,7 +69,7 @@ async def _run(data: os.PathLike[str], names: tuple[str, ...], until_stdin_close
         repository = context.repository
         return connect(target, read_config(repository, repository.resolve("HEAD")).name, parallel)
 
-    await run_loop(site(), Path(data), names, connected, stop=stop, parallel=parallel, told=_told)
+    await run_loop(site(), Path(data), names, connected, stop=stop, parallel=parallel, told=_Teller())
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
@@ -76,12 +79,32 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
     loop.call_soon_threadsafe(stop.set)
 
 
-def _told(target: str, ended: Ended) -> None:
-    """One line for each pass that is in the history."""
-    if ended.number is None:
-        return
-    first = ended.message.partition("\n")[0]
-    counts = ""
-    if ended.walked is not None:
-        counts = ": " + ", ".join(f"{count} {ending}" for ending, count in ended.walked.counts.items())
-    say(f"pass {ended.number}  {target} {ended.outcome}{counts}{f'  {first}' if first else ''}")
+class _Teller:
+    """Says each pass that is in the history in a line, its changes below it, and notes when they change."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, target: str, ended: Ended) -> None:
+        if ended.number is not None:
+            self._tell(target, ended)
+        if ended.plan is not None and ended.plan.notes != self._notes.get(target, ()):
+            self._notes[target] = ended.plan.notes
+            for note in ended.plan.notes:
+                say(f"note     {note}")
+
+    @staticmethod
+    def _tell(target: str, ended: Ended) -> None:
+        first, _, more = ended.message.partition("\n")
+        counts = ""
+        if ended.walked is not None:
+            counts = ": " + ", ".join(f"{count} {ending}" for ending, count in ended.walked.counts.items())
+        say(f"pass {ended.number:<3} {target} {ended.outcome}{counts}{f'  {first}' if first else ''}")
+        for line in more.splitlines():
+            say(f"         {line}")
+        changes = ended.plan.changes if ended.plan is not None else ()
+        for change in changes[:_SHOWN]:
+            drift = "  (drift)" if change.origin == "drift" else ""
+            say(f"         {_SIGNS[change.action]} {change.ref}{drift}")
+        if len(changes) > _SHOWN:
+            say(f"         … and {len(changes) - _SHOWN} more: reconciler show {ended.number}")

@@ -33,9 +33,16 @@ Private = Annotated[
         help="A private or loopback host that functionUrl, webhook and baseUrl may name; may be given again.",
     ),
 ]
+AccessLog = Annotated[bool, typer.Option(help="Log each request as a line of JSON on standard error.")]
 
 
-def serve(host: Host = "127.0.0.1", port: Port = 8080, data: Data = None, allow_private_url: Private = None) -> None:
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    data: Data = None,
+    allow_private_url: Private = None,
+    access_log: AccessLog = True,
+) -> None:
     """The runtime alone: the HTTP API and the chats, without a reconcile loop.
 
     Examples:
@@ -45,7 +52,7 @@ def serve(host: Host = "127.0.0.1", port: Port = 8080, data: Data = None, allow_
     """
     folder = (DataFolder(data) if data else context.data).make()
     with only_one(folder):
-        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()))
+        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()), access_log)
         import asyncio
 
         import uvloop
@@ -79,7 +86,7 @@ def only_one(folder: DataFolder) -> Iterator[None]:
 
 
 def prepare(
-    folder: DataFolder, host: str, port: int, allow_private_urls: tuple[str, ...]
+    folder: DataFolder, host: str, port: int, allow_private_urls: tuple[str, ...], access_log: bool
 ) -> tuple[Serving, socket.socket]:
     """The keys and the socket. Raises Misuse where the port is taken or an open address has no key of its own."""
     environment = context.environment
@@ -103,6 +110,7 @@ def prepare(
         secret_key=environment.secret_key or folder.make_secret_key(),
         openai_base_url=environment.openai_base_url,
         allow_private_urls=allow_private_urls,
+        access_log=access_log,
     )
     return serving, listening
 

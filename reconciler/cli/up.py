@@ -17,7 +17,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import say
-from reconciler.cli.serve import Data, Host, Port, Private, only_one, prepare
+from reconciler.cli.serve import AccessLog, Data, Host, Port, Private, only_one, prepare
 from reconciler.errors import Misuse
 from reconciler.settings import DataFolder
 
@@ -35,6 +35,7 @@ def up(
         str | None, typer.Option(help="The target to serve.  [default: the first of reconciler.yaml]")
     ] = None,
     allow_private_url: Private = None,
+    access_log: AccessLog = False,
 ) -> None:
     """The runtime and the reconcile loop, on the repository one stands in: what is committed is what runs.
 
@@ -46,7 +47,7 @@ def up(
     folder = (DataFolder(data) if data else context.data).make()
     served = _target(target)
     with only_one(folder):
-        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()))
+        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()), access_log)
         import uvloop
 
         from reconciler.runtime.server import serve as run_server

@@ -71,13 +71,15 @@ def build_app(
     allow_private_urls: tuple[str, ...] = (),
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     log_to: TextIO | None = None,
+    access_log: bool = True,
 ) -> Starlette:
     """The application over an open store.
 
     `wake` tells the turn engine that something is due; `list_models` asks an account's provider; `ready` says whether
     what must come first has ended; `page` answers `GET /` for browsers; `extra_routes` come after ours and do their own
     asking for keys (`app.state.served.keys.caller(request)`). `allow_private_urls`: hosts, hosts with port or networks
-    that stored URLs may name though they are private. The access log goes to `log_to`, standard error by default.
+    that stored URLs may name though they are private. The log goes to `log_to`, standard error by default; without
+    `access_log` it has no line for each request.
     Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
     """
     served = Served(
@@ -110,7 +112,7 @@ def build_app(
     own = routes(served, (*ENDPOINTS, *describe.endpoints(ENDPOINTS)))
     app = Starlette(
         routes=[*own, *extra_routes],
-        middleware=[Middleware(Observe, metrics=served.metrics, log=make_log(log_to))],
+        middleware=[Middleware(Observe, metrics=served.metrics, log=make_log(log_to), access_log=access_log)],
         exception_handlers={HTTPException: unrouted},
         lifespan=living,
     )

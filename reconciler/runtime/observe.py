@@ -38,10 +38,13 @@ def make_log(stream: TextIO | None = None) -> Any:
 
 
 class Observe:
-    """The outermost ASGI layer of our own. The client's `X-Request-Id` is taken over where it is a plain word."""
+    """The outermost ASGI layer of our own. The client's `X-Request-Id` is taken over where it is a plain word.
 
-    def __init__(self, app: Any, metrics: Metrics, log: Any) -> None:
-        self.app, self.metrics, self.log = app, metrics, log
+    Without `access_log` only bugs are logged.
+    """
+
+    def __init__(self, app: Any, metrics: Metrics, log: Any, access_log: bool = True) -> None:
+        self.app, self.metrics, self.log, self.access_log = app, metrics, log, access_log
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -77,9 +80,9 @@ class Observe:
             method = scope["method"] if scope["method"] in _METHODS else "other"
             route = getattr(scope.get("route"), "path", "unmatched")
             self.metrics.answered(method, route, status, None if stream else seconds)
-            self.log.info(
-                "request", id=id, method=method, path=masked(scope["path"]), status=status, ms=round(seconds * 1000, 2)
-            )
+            if self.access_log:
+                path, ms = masked(scope["path"]), round(seconds * 1000, 2)
+                self.log.info("request", id=id, method=method, path=path, status=status, ms=ms)
 
 
 def masked(path: str) -> str:

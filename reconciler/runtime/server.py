@@ -41,6 +41,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str
     openai_base_url: str | None
     allow_private_urls: tuple[str, ...] = ()
+    access_log: bool = True
 
 
 class _Server(uvicorn.Server):
@@ -107,6 +108,7 @@ async def serve(
         extra_routes=extra_routes,
         page=chat_page,
         allow_private_urls=serving.allow_private_urls,
+        access_log=serving.access_log,
     )
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10, timeout_keep_alive=75
