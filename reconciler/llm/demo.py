@@ -2,7 +2,7 @@
 
 Used only where credentials name `builtin:demo`. It takes the sentence of the prompt that shares the most telling words
 with the customer's message: each shared word counts by its length and by how rare it is among the sentences (inverse
-document frequency), so that "the" decides nothing. Accents and case do not matter; of equals the first wins.
+document frequency), so that "the" decides nothing. Accents and case do not matter; of equals the first wins. Where nothing matches it greets, if the bot has words for that.
 """
 
 from __future__ import annotations
@@ -28,10 +28,16 @@ def answer(request: Request) -> Answer:
     """The demo's answer to a turn; the same for the same request."""
     question = request.messages[-1].text
     lines = [request.instructions or "", *(each.text for each in request.messages if each.role == "system")]
-    text = best_sentence(lines, question)
+    text = best_sentence(lines, question) or greeting(request)
     said = NOTHING if text is None else f"{PREFIX} {text}"
     taken = tokens(request.instructions or "") + sum(tokens(each.text) for each in request.messages)
     return Answer(said, Usage(taken, tokens(said)))
+
+
+def greeting(request: Request) -> str | None:
+    """What the bot opens a chat with: its first assistant message, where one stands right behind the system's."""
+    first = next((each for each in request.messages if each.role != "system"), None)
+    return first.text if first is not None and first.role == "assistant" else None
 
 
 def best_sentence(texts: list[str], question: str) -> str | None:

@@ -23,7 +23,8 @@ from reconciler.plan.render import field_document, shown_spec
 
 SCHEMA: Final = 1  # PRAGMA user_version of a file whose tables are current
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
-_VALUE: Final = 500  # characters kept of a field's value in the history
+_MADE: Final = 500  # characters kept of a field's value where the object was made
+_MOVED: Final = 32 << 10  # and where it was changed: `show` gives the lines that differ
 OUTCOMES: Final = (
     "running",  # not ended, or its process was killed before it ended
     "applied",  # every step done
@@ -308,16 +309,17 @@ def _of_step(step: Step) -> tuple[Any, ...]:
         ]
     else:
         fields = [field_document(one) for one in step.change.fields if one.field in step.values or one.field == "name"]
+    most = _MADE if step.action == "create" else _MOVED
     for one in fields:
-        one["before"], one["after"] = _short(one["before"]), _short(one["after"])
+        one["before"], one["after"] = _short(one["before"], most), _short(one["after"], most)
     origin = step.change.origin if step.action == "update" else "pending"
     ref = step.ref
     return step.index, step.action, ref.kind, ref.instance, ref.name, step.note, origin, _json(fields)
 
 
-def _short(value: Any) -> Any:
+def _short(value: Any, most: int) -> Any:
     text = value if isinstance(value, str) else _json(value)
-    return value if len(text) <= _VALUE else f"{text[:_VALUE]}… ({len(text)} characters)"
+    return value if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
 
 
 def _pass(row: sqlite3.Row) -> PassRow:

@@ -48,6 +48,16 @@ def test_a_commit_becomes_an_answered_chat_and_a_deleted_file_a_deleted_bot(up: 
     assert up.bots("bistro").keys() == before.keys() - {"restaurant"}
 
 
+def test_a_changed_prompt_is_live_and_shown_as_the_lines_that_changed(up: Up) -> None:
+    file = up.repo.root / "bots/bistro/prompts/concierge.md"
+    sentence = "Only bus line 4 stops near the house."
+    up.repo.commit({"bots/bistro/prompts/concierge.md": file.read_text() + f"\n{sentence}\n"})
+    until(lambda: any(sentence in (row["instructions"] or "") for row in up.get("/openai/assistants/find/bistro")))
+    shown = up.run("show", str(passes(up)[0]["id"])).stdout
+    assert f"+{sentence}" in shown
+    assert "forty seats" not in shown  # unchanged lines further away are left out
+
+
 def without_conversations(repo: Repo, instance: str) -> dict[str, str | None]:
     """Removes what names a bot besides its own file, so that the rest stays valid."""
     return {

@@ -50,3 +50,10 @@ def test_says_that_it_is_a_demo_and_is_always_the_same():
     assert answer(asked).text == "(demo) The pizza margherita costs 12 euros."
     assert answer(asked) == answer(asked)
     assert answer(request(messages=(Utterance("user", "pizza"),))).text == NOTHING
+
+
+def test_where_nothing_matches_it_greets_with_the_bots_own_words():
+    opening = (Utterance("system", PROMPT), Utterance("assistant", "Hello!"), Utterance("user", "Hi"))
+    assert answer(request(messages=(*opening, Utterance("user", "xyz")))).text == "(demo) Hello!"
+    said_before = (Utterance("system", PROMPT), Utterance("user", "Hi"), Utterance("assistant", "Hello!"))
+    assert answer(request(messages=(*said_before, Utterance("user", "xyz")))).text == NOTHING
