@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "up": "up:up",
     "init": "init:init",
     "validate": "validate:validate",
+    "test": "test:conversations",
     "plan": "plan:plan",
     "apply": "apply:apply",
     "status": "status:status",

@@ -12,6 +12,7 @@ from reconciler.desired.keys import redact
 from reconciler.desired.read import Document, Path_, Spot, read
 from reconciler.desired.text import Flaw, decode, lines
 from reconciler.errors import Problem
+from reconciler.model import Place
 from reconciler.shape import Fault, pointer
 
 _EXCERPT: Final = 200  # characters of a line that are worth showing
@@ -48,6 +49,13 @@ class Places:
             return 1, 1
         spot = _nearest(documents[number], where)[0]
         return spot.line, spot.column
+
+    def within(self, at: Place, *where: str | int) -> Place:
+        """The place of a value in the document that stands at a place, or of the nearest thing around it."""
+        starts = [document.line for document in self._read(at.path)[1]]
+        number = max((n for n, line in enumerate(starts) if line <= at.line), default=0)
+        line, column = self.spot(at.path, number, *where)
+        return Place(at.path, line, column)
 
     def _read(self, path: str) -> tuple[list[str], list[Document]]:
         if (known := self._known.get(path)) is None:

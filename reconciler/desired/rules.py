@@ -105,6 +105,9 @@ def _conversation(turns: Any) -> Iterator[Fault]:
         if not isinstance(turn, dict):
             continue
         at: Path_ = ("spec", "turns", number)
+        if ("user" in turn) == ("human" in turn):
+            hint = "`user` is what the customer writes, `human` what a colleague writes by hand"
+            yield Fault(at, "needs one of `user` and `human`, and not both", hint)
         if "after" in turn:
             yield from _duration("after", turn["after"], (*at, "after"))
         expected = turn.get("expect")

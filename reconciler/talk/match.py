@@ -74,6 +74,11 @@ def check_regex(pattern: str) -> str | None:
     return None
 
 
+def finds(pattern: str, text: str) -> bool:
+    """Whether a pattern that `check_regex` has nothing against is found in a text, as a `regex` trigger would."""
+    return _compile(pattern).search(_readable(text)) is not None
+
+
 def check_advanced(rule: str) -> str | None:
     """What is wrong with an advanced rule (`operator:value[,value]` terms with spaces between them), or None."""
     terms = rule.split()
@@ -171,8 +176,7 @@ def _prepare(trigger_type: str, operator: str | None, value: str | None) -> Trig
     if operator == "regex":
         if check_regex(value) is not None:
             return None
-        pattern = _compile(value)
-        return Trigger(rank, len(value), lambda text: pattern.search(_readable(text)) is not None)
+        return Trigger(rank, len(value), lambda text: finds(value, text))
     wanted = fold(value)
     tests: dict[str, Callable[[str], bool]] = {
         "equals": lambda text: fold(text) == wanted,
