@@ -8,13 +8,14 @@ from reconciler.errors import ReconcilerError
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens that a turn took, over all its rounds."""
+    """Tokens that a turn took, over all its rounds; `cached` are those of `input` that the server knew already."""
 
     input: int = 0
     output: int = 0
+    cached: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.input + other.input, self.output + other.output)
+        return Usage(self.input + other.input, self.output + other.output, self.cached + other.cached)
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -25,12 +26,23 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A model's answer to a turn; `text` is never blank."""
+    """A model's answer to a turn; `text` is never blank.
+
+    `truncated`: it ends where `maxTokens` cut it off.
+    """
 
     text: str
     usage: Usage = Usage()
     calls: tuple[Call, ...] = ()
+    truncated: bool = False
 
 
 class ModelFailed(ReconcilerError):
-    """The model gave no answer to a turn. The text is kept on the session; it holds no secret and no prompt."""
+    """The model gave no answer to a turn. The text is kept on the session; it holds no secret and no prompt.
+
+    `usage` is what the turn took all the same.
+    """
+
+    def __init__(self, reason: str, usage: Usage = Usage()) -> None:  # noqa: B008 (frozen)
+        super().__init__(reason)
+        self.usage = usage

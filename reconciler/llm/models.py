@@ -11,10 +11,11 @@ from typing import Any, Final
 
 from reconciler.llm import demo
 from reconciler.llm.answer import Answer
+from reconciler.llm.breaker import REST
 from reconciler.llm.functions import Functions
 from reconciler.llm.openai import OpenAI
 from reconciler.model import DEMO, Account
-from reconciler.talk.prompt import Request
+from reconciler.talk.prompt import Request, fitted
 
 TURN_SECONDS: Final = 90.0  # for a turn with all its rounds and retries
 
@@ -22,15 +23,17 @@ TURN_SECONDS: Final = 90.0  # for a turn with all its rounds and retries
 class Models:
     """All models. `openai_base_url` is the operator's address for credentials that name none."""
 
-    def __init__(self, openai_base_url: str | None, seconds: float = TURN_SECONDS, pause: float = 0.5) -> None:
+    def __init__(
+        self, openai_base_url: str | None, seconds: float = TURN_SECONDS, pause: float = 0.5, rest: float = REST
+    ) -> None:
         self._functions = Functions()
-        self._openai = OpenAI(openai_base_url, self._functions, pause)
+        self._openai = OpenAI(openai_base_url, self._functions, pause, rest)
         self._seconds = seconds
 
     async def answer(self, account: Account, request: Request) -> Answer:
         """A model's answer to a turn. Raises ModelFailed after what retries the deadline allows."""
         if account.base_url == DEMO:
-            return demo.answer(request)
+            return demo.answer(fitted(request))
         return await self._openai.answer(account, request, time.monotonic() + self._seconds)
 
     async def list_models(self, account: Account) -> list[dict[str, Any]]:

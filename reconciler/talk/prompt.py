@@ -7,31 +7,48 @@ Before it comes `decide` with a turn to answer; after it `llm` with the request,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
-from reconciler.model import Bot, Heard, Line, Session, Spoken
+from reconciler.model import Bot, Heard, Line, Session
 from reconciler.talk.effective import Effective
 
 HISTORY: Final = 20  # messages of the session that the model sees again
 HISTORY_TOKENS: Final = 8_000  # and how many tokens of them, as estimated by `tokens`
+IMAGE: Final = "[image]"  # what the history keeps of one
 TYPING_CAP: Final = 20.0  # seconds that "typing" of one message takes at the most
 
 
 class Utterance(msgspec.Struct, frozen=True):
-    """One message of a request."""
+    """One message of a request; `images` are URLs, of http or of the data itself (RFC 2397)."""
 
     role: Literal["system", "user", "assistant"]
     text: str
+    images: tuple[str, ...] = ()
+
+
+class Content(msgspec.Struct, frozen=True):
+    """What a turn's messages say: `text` for the model, `images` as for `Utterance`.
+
+    `remembered` is what the session's history keeps of it, with a word in the place of each image.
+    """
+
+    text: str
+    images: tuple[str, ...] = ()
+
+    @property
+    def remembered(self) -> str:
+        return "\n".join([*(IMAGE for _ in self.images), *([self.text] if self.text else [])])
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One turn's question to a model.
 
     `api`: `chat` (chat completions) or `responses`; `instructions` are used by the latter. `key` names the turn, the
-    same each time it is tried; `jid` and `push_name` are told to the functions at `function_url`.
+    same each time it is tried; `jid` and `push_name` are told to the functions at `function_url`. Of `messages` the
+    last is the turn, and the `history` before it are the session's, which `fitted` may shorten.
     """
 
     api: Literal["chat", "responses"]
@@ -46,6 +63,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     jid: str
     push_name: str | None
+    metadata: Mapping[str, str] = {}
+    history: int = 0
+
+    @property
+    def estimate(self) -> int:
+        """Its tokens as `tokens` estimates them; images count nothing."""
+        tools = (str(msgspec.json.encode(tool)) for tool in self.tools)
+        return sum(map(tokens, (self.instructions or "", *tools, *(each.text for each in self.messages))))
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -65,24 +90,32 @@ def turn_text(messages: Iterable[Heard]) -> str:
     return "\n".join(message.text for message in messages if message.text is not None and message.text.strip())
 
 
-def remembered(history: Sequence[Spoken]) -> tuple[Spoken, ...]:
-    """The end of a session's history that fits: 20 messages, about 8,000 tokens, in order."""
-    kept: list[Spoken] = []
-    left = HISTORY_TOKENS
-    for entry in reversed(history[-HISTORY:]):
-        left -= tokens(entry.text)
-        if left < 0:
-            break
-        kept.append(entry)
-    return tuple(reversed(kept))
+def fitted(request: Request, ratio: float = 1.0) -> Request:
+    """The request with as much of its history as fits into 8,000 tokens: the newest, in order.
+
+    `ratio` is how many tokens of the model one of `tokens` has come to so far.
+    """
+    start, left = len(request.messages) - 1, HISTORY_TOKENS / ratio
+    first = start - request.history
+    while start > first and (left := left - tokens(request.messages[start - 1].text)) >= 0:
+        start -= 1
+    if start == first:
+        return request
+    shorter = (*request.messages[:first], *request.messages[start:])
+    return msgspec.structs.replace(request, messages=shorter, history=len(request.messages) - 1 - start)
 
 
-def compose(line: Line, bot: Bot, session: Session, messages: Sequence[Heard]) -> Request:
-    """The request for a turn. An assistant's instructions, model and tools are those declared under its
-    `assistantId`; the bot's systemMessages are added to them, its model and tools win.
+def compose(
+    line: Line, bot: Bot, session: Session, messages: Sequence[Heard], content: Content | None = None
+) -> Request:
+    """The request for a turn that says `content` (None: what its messages have as text).
+
+    An assistant's instructions, model and tools are those declared under its `assistantId`; the bot's systemMessages
+    are added to them, its model and tools win.
     """
     assistant = line.assistants.get(bot.assistant_id or "") if bot.bot_type == "assistant" else None
-    system, talk = bot.system_messages or (), _talk(session, messages)
+    system, history = bot.system_messages or (), session.history[-HISTORY:]
+    turn = content or Content(turn_text(messages))
     if bot.bot_type == "assistant":
         first = (assistant.instructions or "",) if assistant else ()
         instructions: str | None = "\n\n".join(text for text in (*first, *system) if text) or None
@@ -98,7 +131,11 @@ def compose(line: Line, bot: Bot, session: Session, messages: Sequence[Heard]) -
         api="responses" if bot.bot_type == "assistant" else "chat",
         model=bot.model or (assistant.model if assistant else None),
         instructions=instructions,
-        messages=(*lead, *talk),
+        messages=(
+            *lead,
+            *(Utterance(entry.role, entry.text) for entry in history),
+            Utterance("user", turn.text, turn.images),
+        ),
         max_tokens=bot.max_tokens,
         temperature=_first(bot.temperature, assistant and assistant.temperature),
         reasoning_effort=_first(bot.reasoning_effort, assistant and assistant.reasoning_effort),
@@ -107,6 +144,8 @@ def compose(line: Line, bot: Bot, session: Session, messages: Sequence[Heard]) -
         key=f"{session.id}:{messages[-1].id}",
         jid=session.jid,
         push_name=session.push_name,
+        metadata=(assistant.metadata or {}) if assistant else {},
+        history=len(history),
     )
 
 
@@ -140,11 +179,6 @@ def split(text: str) -> list[str]:
             continue
         pieces[-1].append(row)
     return [piece for rows in pieces if (piece := "\n".join(rows).strip("\n"))]
-
-
-def _talk(session: Session, messages: Sequence[Heard]) -> tuple[Utterance, ...]:
-    history = tuple(Utterance(entry.role, entry.text) for entry in remembered(session.history))
-    return (*history, Utterance("user", turn_text(messages)))
 
 
 def _first(*values: Any) -> Any:

@@ -52,11 +52,11 @@ async def fake_openai():
         server.close()
 
 
-def chat(content=None, tool_calls=None, refusal=None):
+def chat(content=None, tool_calls=None, refusal=None, finish_reason="stop"):
     message = {"role": "assistant", "content": content, "tool_calls": tool_calls, "refusal": refusal}
     return 200, {}, {
         "id": "c", "object": "chat.completion", "created": 1, "model": "m",
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message}],
+        "choices": [{"index": 0, "finish_reason": finish_reason, "message": message}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
     }  # fmt: skip
 
@@ -65,7 +65,7 @@ def tool_call(name="f", arguments='{"a": 1}', id="call1"):
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def response(*output):
+def response(*output, **fields):
     return 200, {}, {
         "id": "r", "object": "response", "created_at": 1, "model": "m", "status": "completed",
         "output": list(output), "parallel_tool_calls": True, "tool_choice": "auto", "tools": [],
@@ -73,6 +73,7 @@ def response(*output):
             "input_tokens": 3, "output_tokens": 2, "total_tokens": 5,
             "input_tokens_details": {"cached_tokens": 0}, "output_tokens_details": {"reasoning_tokens": 0},
         },
+        **fields,
     }  # fmt: skip
 
 

@@ -7,13 +7,16 @@ import time
 from email.utils import formatdate
 
 import httpx2
+import msgspec
 import openai
 import pytest
 
 from reconciler.errors import Rejected
 from reconciler.llm.answer import ModelFailed, Usage
+from reconciler.llm.asking import ROUNDS
+from reconciler.llm.breaker import LIMIT
 from reconciler.llm.models import Models
-from reconciler.llm.openai import ROUNDS, retry_after
+from reconciler.llm.patience import retry_after
 from reconciler.model import DEMO, Account, Secret
 from reconciler.talk.prompt import Request, Utterance
 from tests.llm.fake_openai import chat, error, fake_openai, function_call, output_text, response, tool_call
@@ -137,6 +140,53 @@ async def test_max_tokens_where_the_server_knows_nothing_else(models, fake):
     assert bounds == [["max_completion_tokens"], ["max_tokens"], ["max_tokens"]]
 
 
+UNFIT = [
+    ("chat", "temperature", {"param": "temperature", "code": "unsupported_value"}),
+    ("chat", "temperature", {"message": "Unsupported value: 'temperature' does not support 0.5 with this model."}),
+    ("chat", "reasoning_effort", {"param": "reasoning_effort"}),
+    ("chat", "reasoning_effort", {"message": "Unrecognized request argument supplied: reasoning_effort"}),
+    ("responses", "temperature", {"param": "temperature"}),
+    ("responses", "reasoning", {"param": "reasoning.effort"}),
+    ("responses", "metadata", {"param": "metadata"}),
+    ("responses", "include", {"message": "Encrypted content is not supported with this model."}),
+]
+
+
+@pytest.mark.parametrize(("api", "option", "said"), UNFIT)
+async def test_what_a_model_refuses_is_left_out_from_then_on(models, fake, api, option, said):
+    fake.answers = [error(400, **said), GOOD[api]]
+    asked = request(api, temperature=0.5, reasoning_effort="low", metadata={"k": "v"}, tools=(TOOL,))
+    await models.answer(account(fake.url), asked)
+    await models.answer(account(fake.url), asked)
+    assert [option in body for _, _, body in fake.seen] == [True, False, False]
+    await models.answer(account(fake.url, api_key=Secret("sk-another-account")), asked)
+    await models.answer(account(fake.url), msgspec.structs.replace(asked, model="gpt-y"))
+    assert [option in body for _, _, body in fake.seen[3:]] == [True, True]
+
+
+async def test_several_refusals_in_a_row(models, fake):
+    fake.answers = [error(400, param="max_completion_tokens"), error(400, param="temperature"), GOOD["chat"]]
+    await models.answer(account(fake.url), request(temperature=0.5))
+    assert sorted(fake.seen[-1][2]) == ["max_tokens", "messages", "model"]
+
+
+async def test_a_bound_that_is_refused_by_its_old_name_goes_back_to_the_new(models, fake):
+    said = "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."
+    fake.answers = [error(400, param="max_completion_tokens"), GOOD["chat"], error(400, message=said), GOOD["chat"]]
+    await models.answer(account(fake.url), request())
+    await models.answer(account(fake.url), request())
+    names = [next(name for name in body if "max" in name) for _, _, body in fake.seen]
+    assert names == ["max_completion_tokens", "max_tokens", "max_tokens", "max_completion_tokens"]
+
+
+async def test_other_refusals_change_nothing(models, fake):
+    for bad in (error(400, param="messages"), error(400, message="no"), error(404, param="temperature")):
+        fake.answers = [bad]
+        with pytest.raises(ModelFailed):
+            await models.answer(account(fake.url), request(temperature=0.5))
+    assert len(fake.seen) == 3
+
+
 async def test_that_other_name_is_tried_once_only(models, fake):
     fake.answers = [error(400, param="max_completion_tokens")]
     with pytest.raises(ModelFailed, match="400"):
@@ -181,6 +231,9 @@ REFUSED = [
     ("empty", chat(""), "empty"),
     ("blank", chat("  "), "empty"),
     ("refused", chat(None, refusal="I can't"), "refused"),
+    ("filtered", chat("half of", finish_reason="content_filter"), "content filter"),
+    ("filtered before it came", error(400, "content_filter"), "400 (content_filter)"),
+    ("cut off at once", chat("", finish_reason="length"), "raise maxTokens"),
     ("no choices", (200, {}, {"id": "x", "choices": []}), "shape"),
     ("not the API", (200, {}, ["what"]), "shape"),
     ("no JSON", (200, {}, b"{"), "shape|read"),
@@ -202,10 +255,138 @@ async def test_failed(models, fake, case, bad, said):
 
 async def test_responses_refused_and_empty(models, fake):
     refusal = {**output_text(""), "content": [{"type": "refusal", "refusal": "no"}]}
-    fake.answers = [response(refusal), response()]
-    for said in ("refused", "empty"):
+    cut, filtered = {"reason": "max_output_tokens"}, {"reason": "content_filter"}
+    fake.answers = [
+        response(refusal),
+        response(),
+        response(status="incomplete", incomplete_details=cut),
+        response(output_text("half of"), status="incomplete", incomplete_details=filtered),
+        response(status="failed", error={"code": "server_error", "message": KEY}),
+        response(status="failed"),
+    ]
+    for said in ("refused", "empty", "raise maxTokens", "content filter", r"\(server_error\)", "no reason given"):
         with pytest.raises(ModelFailed, match=said):
             await models.answer(account(fake.url), request("responses"))
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_an_answer_that_is_cut_off_is_said_as_far_as_it_came(models, fake, api):
+    details = {"reason": "max_output_tokens"}
+    cut = response(output_text("We open"), status="incomplete", incomplete_details=details)
+    fake.answers = [chat("We open", finish_reason="length") if api == "chat" else cut, GOOD[api]]
+    found = await models.answer(account(fake.url), request(api))
+    assert (found.text, found.truncated) == ("We open", True)
+    assert not (await models.answer(account(fake.url), request(api))).truncated
+
+
+async def test_a_failure_tells_what_it_took(models, fake):
+    fake.answers = [chat(None, [tool_call()]), chat("")]
+    with pytest.raises(ModelFailed) as caught:
+        await models.answer(account(fake.url), request(tools=(TOOL,)))
+    assert caught.value.usage == Usage(6, 4)
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_usage_of_an_answer(models, fake, api):
+    status, headers, body = GOOD[api]
+    names = ("prompt_tokens", "completion_tokens") if api == "chat" else ("input_tokens", "output_tokens")
+    details = "prompt_tokens_details" if api == "chat" else "input_tokens_details"
+    more = {} if api == "chat" else {"output_tokens_details": {"reasoning_tokens": 0}}
+    usage = {names[0]: 30, names[1]: 5, "total_tokens": 35, details: {"cached_tokens": 20}, **more}
+    fake.answers = [(status, headers, {**body, "usage": usage}), (status, headers, {**body, "usage": None})]
+    assert (await models.answer(account(fake.url), request(api))).usage == Usage(30, 5, 20)
+    assert (await models.answer(account(fake.url), request(api))).usage == Usage()
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_images_on_the_wire(models, fake, api):
+    fake.answers = [GOOD[api]]
+    url = "data:image/png;base64,AA=="
+    for text in ("what is this?", ""):
+        await models.answer(account(fake.url), request(api, messages=(Utterance("user", text, (url,)),)))
+    seen = [body.get("input") or body["messages"] for _, _, body in fake.seen]
+    if api == "chat":
+        image, said = {"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "what is this?"}
+    else:
+        image = {"type": "input_image", "image_url": url, "detail": "auto"}
+        said = {"type": "input_text", "text": "what is this?"}
+    assert [each[0]["content"] for each in seen] == [[said, image], [image]]
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_history_follows_the_tokens_that_the_api_counts(models, fake, api):
+    status, headers, body = GOOD[api]
+    names = ("prompt_tokens", "completion_tokens") if api == "chat" else ("input_tokens", "output_tokens")
+    usage = {**body["usage"], names[0]: 40_000, names[1]: 5}
+    fake.answers = [(status, headers, {**body, "usage": usage})]
+    said = (*(Utterance("user", "x" * 3000) for _ in range(7)), Utterance("user", "now"))
+    for _ in range(4):
+        await models.answer(account(fake.url), request(api, messages=said, history=7))
+    counts = [len(body.get("input") or body["messages"]) for _, _, body in fake.seen]
+    assert counts[0] == 8
+    assert counts == sorted(counts, reverse=True)
+    assert 2 <= counts[-1] <= 4
+
+
+async def test_thoughts_go_along_with_function_calls(models, fake):
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAAA"}
+    action = {"type": "search", "query": "x"}
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
+    word = output_text("One moment.")
+    bare = {"type": "reasoning", "id": "rs_2", "summary": []}
+    fake.answers = [
+        response(thought, search, word, function_call()),
+        response(bare, search, function_call(call_id="call2")),
+        GOOD["responses"],
+    ]
+    await models.answer(account(fake.url), request("responses", tools=(TOOL,)))
+    sent = [body["input"] for _, _, body in fake.seen]
+    call = {"type": "function_call", "call_id": "call1", "name": "f", "arguments": '{"a": 1}'}
+    assert [body["include"] for _, _, body in fake.seen] == [["reasoning.encrypted_content"]] * 3
+    assert sent[1][1] == thought
+    assert (sent[1][2]["type"], sent[1][2]["id"]) == ("web_search_call", "ws_1")
+    assert sent[1][3:5] == [{"role": "assistant", "content": "One moment."}, call]
+    assert sent[1][5]["type"] == "function_call_output"
+    # Thoughts without their content lead nowhere, and a hosted tool's call is not taken without its thought.
+    assert [item["type"] for item in sent[2][6:]] == ["function_call", "function_call_output"]
+
+
+async def test_200_accounts_at_once_each_with_its_own_key(models, fake, monkeypatch):
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
+        monkeypatch.setenv(name, "leaked")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Leaked: yes")
+    fake.answers = [GOOD["chat"]]
+
+    async def ask(n):
+        own = account(fake.url, id=str(n), api_key=Secret(f"sk-tenant-{n}"), organization=f"org-{n}" if n % 2 else None)
+        await models.answer(own, request(messages=(Utterance("user", f"I am {n}"),)))
+
+    await asyncio.gather(*(ask(n) for n in range(200) for _ in range(2)))
+    assert len(fake.seen) == 400
+    for _, headers, body in fake.seen:
+        n = int(body["messages"][0]["content"].removeprefix("I am "))
+        assert headers["authorization"] == f"Bearer sk-tenant-{n}"
+        assert headers.get("openai-organization") == (f"org-{n}" if n % 2 else None)
+        assert "leaked" not in str(headers).lower()
+
+
+async def test_an_account_that_keeps_failing_is_left_alone(fake):
+    models = Models(None, seconds=5, pause=0.001, rest=0.3)
+    fake.answers = [error(503)]
+    for _ in range(LIMIT):
+        with pytest.raises(ModelFailed, match="503"):
+            await models.answer(account(fake.url), request())
+    asked = len(fake.seen)
+    with pytest.raises(ModelFailed, match=f"failed {LIMIT} times in a row"):
+        await models.answer(account(fake.url), request("responses"))
+    assert len(fake.seen) == asked
+    fake.answers = [GOOD["chat"]]
+    await models.answer(account(fake.url, api_key=Secret("sk-another-tenant")), request())
+    await asyncio.sleep(0.3)
+    await models.answer(account(fake.url), request())
+    await models.answer(account(fake.url), request())
+    assert len(fake.seen) == asked + 3
+    await models.close()
 
 
 async def test_attempts_are_bounded(models, fake):

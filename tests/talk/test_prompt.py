@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reconciler.model import Assistant, Heard, Spoken
 from reconciler.talk.effective import effective, ignores
-from reconciler.talk.prompt import HISTORY, Part, compose, delay, parts, remembered, split, turn_text
+from reconciler.talk.prompt import HISTORY, Content, Part, compose, delay, fitted, parts, split, turn_text
 from tests.talk.rows import STAMP, bot, everyone, line, session, settings
 
 
@@ -66,7 +66,8 @@ def test_assistant_takes_what_is_declared_and_the_bots_own_wins():
     own_tool = {"type": "function", "name": "f", "description": "bot's"}
     assistant = Assistant(
         id="a", assistant_id="asst", instructions="I", model="am", temperature=0.3, reasoning_effort="low",
-        tools=(tool, {"type": "web_search"}), instance_id="inst", created_at=STAMP, updated_at=STAMP,
+        tools=(tool, {"type": "web_search"}), metadata={"k": "v"},
+        instance_id="inst", created_at=STAMP, updated_at=STAMP,
     )  # fmt: skip
     fields = {"bot_type": "assistant", "assistant_id": "asst", "system_messages": ("S",), "model": None}
     one = bot(**fields, user_messages=("not sent",))
@@ -77,6 +78,7 @@ def test_assistant_takes_what_is_declared_and_the_bots_own_wins():
     request = compose(fleet, one, session(), [heard("hi")])
     assert (request.api, request.model, request.instructions) == ("responses", "am", "I\n\nS")
     assert (request.temperature, request.reasoning_effort) == (0.3, "low")
+    assert request.metadata == {"k": "v"}
     assert said(request) == [("user", "hi")]
     assert request.tools == (tool, {"type": "web_search"})
     own = bot(**{**fields, "model": "bm"}, temperature=0.0, tools=(own_tool,))
@@ -87,11 +89,45 @@ def test_assistant_takes_what_is_declared_and_the_bots_own_wins():
     assert (alone.model, alone.instructions, alone.tools) == (None, "S", ())
 
 
-def test_history_is_bounded_by_number_and_tokens():
-    many = [Spoken("user", str(n)) for n in range(30)]
-    assert [entry.text for entry in remembered(many)] == [str(n) for n in range(30 - HISTORY, 30)]
-    long = [Spoken("user", "x" * 20_000), Spoken("user", "y" * 12_000), Spoken("user", "z")]
-    assert [entry.text[0] for entry in remembered(long)] == ["y", "z"]
+def composed(history, **fields):
+    one = bot(system_messages=("S",))
+    return compose(line(one), one, session(history=tuple(history)), [heard("now")], **fields)
+
+
+def test_history_is_bounded_by_number():
+    request = composed(Spoken("user", str(n)) for n in range(30))
+    assert [text for _, text in said(request)] == ["S", *(str(n) for n in range(30 - HISTORY, 30)), "now"]
+    assert request.history == HISTORY
+    assert fitted(request) is request
+
+
+LONG = [Spoken("user", "x" * 20_000), Spoken("user", "y" * 12_000), Spoken("user", "z")]
+
+
+@pytest.mark.parametrize(
+    ("case", "ratio", "kept"),
+    [("as estimated", 1.0, "yz"), ("the model counts less", 0.5, "xyz"), ("the model counts more", 3.0, "z")],
+)
+def test_history_is_bounded_by_tokens_as_the_model_counts_them(case, ratio, kept):
+    request = fitted(composed(LONG), ratio)
+    assert [text[0] for _, text in said(request)] == ["S", *kept, "n"]
+    assert request.history == len(kept)
+    assert fitted(request, ratio) is request
+
+
+def test_a_turn_is_asked_however_long_it_is():
+    one = bot()
+    request = compose(line(one), one, session(), [heard("x" * 100_000)])
+    assert fitted(request) is request
+    assert request.estimate > 30_000
+
+
+def test_images_are_asked_and_remembered_by_a_word():
+    content = Content("what is this?", ("https://x/1.jpg", "data:image/png;base64,AA=="))
+    last = composed((), content=content).messages[-1]
+    assert (last.text, last.images) == (content.text, content.images)
+    assert content.remembered == "[image]\n[image]\nwhat is this?"
+    assert Content("", ("https://x/1.jpg",)).remembered == "[image]"
 
 
 def test_turn_text():
