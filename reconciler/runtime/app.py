@@ -21,6 +21,7 @@ from reconciler.model import Account
 from reconciler.runtime.answers import foreseen, refusal, unauthorized
 from reconciler.runtime.api import (
     assistants,
+    batch,
     bots,
     chat,
     credentials,
@@ -54,6 +55,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *chat.ENDPOINTS,
     *webhook.ENDPOINTS,
     *fleet.ENDPOINTS,
+    *batch.ENDPOINTS,
     *health.ENDPOINTS,
 )
 

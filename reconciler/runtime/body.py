@@ -26,12 +26,12 @@ _FORM_FIELDS: Final = 1000
 _WHOLE: Final = 1 << 53  # beyond it JSON readers that use floats see another number
 
 
-async def read_body(request: Request, schema: str) -> Fields:
+async def read_body(request: Request, schema: str, limit: int = LIMIT) -> Fields:
     """The body's known fields, unset ones left out, not yet compared with the schema.
 
-    Raises Rejected: 400 for what is no JSON, 413 above 1 MiB, 415 for another content type.
+    Raises Rejected: 400 for what is no JSON, 413 above `limit` bytes, 415 for another content type.
     """
-    content = await _bytes(request)
+    content = await _bytes(request, limit)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not content:
         return {}
@@ -60,7 +60,7 @@ def merged(before: Fields, patch: Fields) -> Fields:
 def fitting(schema: str, data: Fields) -> Fields:
     """`data`, if it fits the schema. Raises Rejected 400 with every fault, each with its field."""
     if found := shape.faults(schema, data):
-        raise Rejected(400, *map(_said, found))
+        raise Rejected(400, *map(said, found))
     return data
 
 
@@ -69,7 +69,7 @@ async def valid_body(request: Request, schema: str) -> Fields:
     return fitting(schema, merged({}, await read_body(request, schema)))
 
 
-def _said(fault: shape.Fault) -> str:
+def said(fault: shape.Fault) -> str:
     """`maxTokens is not of type integer`: the field and what is wrong with it, never the value."""
     where = fault.pointer or "the body"
     message = fault.message
@@ -81,14 +81,14 @@ def _said(fault: shape.Fault) -> str:
     return f"{where} {message}{hint}"
 
 
-async def _bytes(request: Request) -> bytes:
-    too_large = Rejected(413, f"the body is larger than {LIMIT} bytes", headers={"Connection": "close"})
-    if (said := request.headers.get("content-length", "")).isdigit() and int(said) > LIMIT:
+async def _bytes(request: Request, limit: int) -> bytes:
+    too_large = Rejected(413, f"the body is larger than {limit} bytes", headers={"Connection": "close"})
+    if (said := request.headers.get("content-length", "")).isdigit() and int(said) > limit:
         raise too_large
     content = bytearray()
     async for chunk in request.stream():
         content += chunk
-        if len(content) > LIMIT:
+        if len(content) > limit:
             raise too_large
     return bytes(content)
 

@@ -227,7 +227,8 @@ def create_instance(c: Connection, row: Fields, sealed: tuple[str, str, str, str
     """A new instance; `sealed`: its token and webhook secret, each sealed and digested."""
     try:
         c.execute(
-            "INSERT INTO instances VALUES (?,?,?,?,?,?,?,?)",
+            "INSERT INTO instances (id, name, number, token, token_digest, secret, secret_digest, row)"
+            " VALUES (?,?,?,?,?,?,?,?)",
             (row["id"], row["name"], row["number"], *sealed, encode(row)),
         )
     except sqlite3.IntegrityError as error:
@@ -246,6 +247,12 @@ def update_instance(c: Connection, id: str, merge: Merge) -> Fields:
     except sqlite3.IntegrityError as error:
         raise _known(error, row) from error
     return row
+
+
+def rotate_token(c: Connection, id: str, sealed: str, digest: str) -> None:
+    """Another token for an instance."""
+    if c.execute("UPDATE instances SET token=?, token_digest=? WHERE id=?", (sealed, digest, id)).rowcount == 0:
+        raise Rejected(404, "The instance does not exist any more")
 
 
 def _known(error: sqlite3.IntegrityError, row: Fields) -> Exception:

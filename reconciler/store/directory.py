@@ -64,8 +64,10 @@ class Directory:
     def hold(self, held: Held) -> None:
         """Adds an instance, or puts it in the place of its former self."""
         id = held.instance.id
-        if (before := self._held.get(id)) is not None and before.instance.number:
-            self._numbers.pop(before.instance.number, None)
+        if (before := self._held.get(id)) is not None:
+            self._tokens.pop(before.token_digest, None)
+            if before.instance.number:
+                self._numbers.pop(before.instance.number, None)
         self._held[id] = held
         self._names[held.instance.name] = self._tokens[held.token_digest] = self._secrets[held.secret_digest] = id
         if held.instance.number:

@@ -20,7 +20,8 @@ import msgspec
 
 from reconciler.errors import Rejected
 from reconciler.model import Account, Instance, Line
-from reconciler.store import changes, reads, rows
+from reconciler.store import batch, changes, reads, rows, tags
+from reconciler.store.batch import Batch
 from reconciler.store.changes import Connection, Merge
 from reconciler.store.db import Database
 from reconciler.store.directory import Directory, Held
@@ -28,6 +29,7 @@ from reconciler.store.rows import Fields
 from reconciler.store.vault import Vault
 
 T = TypeVar("T")
+Seen = tuple[str, ...] | None  # the ETags of the states on which a change may be made; None: on any
 
 
 class Fleet:
@@ -40,6 +42,7 @@ class Fleet:
         self._lines: dict[str, Line] = {}
         self._parts: dict[str, bytes] = {}
         self._epochs: dict[str, int] = {}
+        self._versions: dict[str, int] = {}
         self._version, self._id = 0, ""
         db.submit(self._load).result()
 
@@ -54,6 +57,7 @@ class Fleet:
             sealed = (found["token"], found["token_digest"], found["secret"], found["secret_digest"])
             row = rows.decode(found["row"])
             self.directory.hold(Held(msgspec.convert(row, Instance), row, *sealed))
+            self._versions[found["id"]] = found["version"]
 
     # --- the directory ---------------------------------------------------------------------------------------
 
@@ -61,6 +65,13 @@ class Fleet:
     def version(self) -> str:
         """The state of the whole fleet: another text after every change."""
         return f"{self._id}-{self._version}"
+
+    def version_of(self, instance_id: str) -> str:
+        """The state of one instance: another text after each of its changes, the same whatever others do."""
+        return self._tag(instance_id, self._versions.get(instance_id, 0))
+
+    def _tag(self, instance_id: str, version: int) -> str:
+        return f"{self._id}-{version}-{instance_id}"
 
     def instance(self, name: str) -> Instance | None:
         """The instance of this name."""
@@ -92,7 +103,9 @@ class Fleet:
 
         def counted(c: Connection) -> tuple[T, int]:
             value = change(c)
-            return value, c.execute("UPDATE fleet SET version=version+1 RETURNING version").fetchone()[0]
+            version: int = c.execute("UPDATE fleet SET version=version+1 RETURNING version").fetchone()[0]
+            c.execute("UPDATE instances SET version=? WHERE id=?", (version, instance_id))
+            return value, version
 
         def follow(done: Future[tuple[T, int]]) -> None:
             if done.cancelled() or done.exception() is not None:
@@ -102,11 +115,26 @@ class Fleet:
                 self._epochs[instance_id] = self._epochs.get(instance_id, 0) + 1
                 self._lines.pop(instance_id, None)
                 self._parts.pop(instance_id, None)
-                self._version = done.result()[1]
+                self._version = self._versions[instance_id] = done.result()[1]
+                if self.directory.by_id(instance_id) is None:
+                    del self._versions[instance_id]
 
         future = self._db.submit(counted)
         future.add_done_callback(follow)
         return (await asyncio.wrap_future(future))[0]
+
+    def _if(
+        self, table: str, instance_id: str, id: str | None, seen: Seen, change: Callable[[Connection], T]
+    ) -> Callable[[Connection], T]:
+        """`change`, made on a state that is among those `seen` (None: on whatever is there), else 412."""
+        if seen is None:
+            return change
+
+        def checked(c: Connection) -> T:
+            tags.check(c, table, instance_id, id, seen, lambda version: self._tag(instance_id, version))
+            return change(c)
+
+        return checked
 
     async def create_instance(self, body: Fields) -> tuple[Instance, str]:
         """A new instance and its token. `body`: instanceName, integration, number, token, webhook (URL), retention."""
@@ -120,7 +148,7 @@ class Fleet:
         await self._change(row["id"], lambda c: changes.create_instance(c, row, sealed), lambda _: hold(held))
         return held.instance, token
 
-    async def update_instance(self, id: str, merge: Merge) -> Instance:
+    async def update_instance(self, id: str, merge: Merge, seen: Seen = None) -> Instance:
         """An instance with what `merge` makes of its integration, number, webhook and retention."""
 
         def hold(row: Fields) -> None:
@@ -128,70 +156,116 @@ class Fleet:
                 held = msgspec.structs.replace(self.directory[id], instance=msgspec.convert(row, Instance), row=row)
                 self.directory.hold(held)
 
-        row = await self._change(id, lambda c: changes.update_instance(c, id, merge), hold)
+        change = self._if("instances", id, None, seen, lambda c: changes.update_instance(c, id, merge))
+        row = await self._change(id, change, hold)
         return msgspec.convert(row, Instance)
 
-    async def delete_instance(self, id: str) -> None:
+    async def rotate_token(self, id: str) -> str:
+        """Another token for an instance; the one it had opens nothing from then on."""
+        token = str(uuid.uuid4()).upper()
+        sealed, digest = self._vault.seal(token), self._vault.digest(token)
+
+        def hold(_: None) -> None:
+            if self.directory.by_id(id) is not None:
+                self.directory.hold(msgspec.structs.replace(self.directory[id], token=sealed, token_digest=digest))
+
+        await self._change(id, lambda c: changes.rotate_token(c, id, sealed, digest), hold)
+        return token
+
+    async def apply(self, instance_id: str, asked: Batch) -> bytes:
+        """Many changes of one instance, all or none: the answer as JSON, the stored one where it was given before.
+
+        Raises BatchRefused with every change that failed; Rejected 412 where `If-Match` lost, 422 where an
+        idempotency key came with another request before.
+        """
+
+        def change(c: Connection) -> tuple[bytes, Fields | None]:
+            # The counter moves in this very transaction; what it becomes is the answer's ETag.
+            coming: int = c.execute("SELECT version FROM fleet").fetchone()[0] + 1
+            before = self._tag(instance_id, batch.version(c, instance_id))
+            return batch.apply(c, instance_id, asked, before, self._tag(instance_id, coming), self._vault)
+
+        def hold(done: tuple[bytes, Fields | None]) -> None:
+            row = done[1]
+            if row is not None and self.directory.by_id(instance_id) is not None:
+                instance = msgspec.convert(row, Instance)
+                self.directory.hold(msgspec.structs.replace(self.directory[instance_id], instance=instance, row=row))
+
+        try:
+            return (await self._change(instance_id, change, hold))[0]
+        except batch.Answered as again:
+            return again.answer
+
+    async def delete_instance(self, id: str, seen: Seen = None) -> None:
         """An instance with its bots, credentials, chats, everything."""
-        await self._change(id, lambda c: changes.delete_instance(c, id), lambda _: self.directory.let_go(id))
+        change = self._if("instances", id, None, seen, lambda c: changes.delete_instance(c, id))
+        await self._change(id, change, lambda _: self.directory.let_go(id))
 
     async def create_credentials(self, instance_id: str, body: Fields) -> str:
         """New credentials from a valid body; the row as JSON."""
         sealed = self._vault.seal(body["apiKey"])
         return await self._change(instance_id, lambda c: changes.create_credentials(c, instance_id, body, sealed))
 
-    async def update_credentials(self, instance_id: str, id: str, merge: Merge) -> str:
+    async def update_credentials(self, instance_id: str, id: str, merge: Merge, seen: Seen = None) -> str:
         """Credentials with what `merge` makes of their fields (the key in clear among them); the row as JSON."""
         seal, open_ = self._vault.seal, self._vault.open
-        return await self._change(
-            instance_id, lambda c: changes.update_credentials(c, instance_id, id, merge, seal, open_)
-        )
 
-    async def delete_credentials(self, instance_id: str, id: str) -> None:
+        def change(c: Connection) -> str:
+            return changes.update_credentials(c, instance_id, id, merge, seal, open_)
+
+        return await self._change(instance_id, self._if("credentials", instance_id, id, seen, change))
+
+    async def delete_credentials(self, instance_id: str, id: str, seen: Seen = None) -> None:
         """409 while a bot or the Settings use them."""
-        await self._change(instance_id, lambda c: changes.delete_credentials(c, instance_id, id))
+        change = self._if("credentials", instance_id, id, seen, lambda c: changes.delete_credentials(c, instance_id, id))
+        await self._change(instance_id, change)
 
     async def create_bot(self, instance_id: str, body: Fields) -> str:
         """A new bot from a valid body; the row as JSON."""
         return await self._change(instance_id, lambda c: changes.create_bot(c, instance_id, body))
 
-    async def update_bot(self, instance_id: str, id: str, merge: Merge) -> str:
+    async def update_bot(self, instance_id: str, id: str, merge: Merge, seen: Seen = None) -> str:
         """A bot with what `merge` makes of its fields; the row as JSON."""
-        return await self._change(instance_id, lambda c: changes.update_bot(c, instance_id, id, merge))
+        change = self._if("bots", instance_id, id, seen, lambda c: changes.update_bot(c, instance_id, id, merge))
+        return await self._change(instance_id, change)
 
-    async def delete_bot(self, instance_id: str, id: str) -> None:
+    async def delete_bot(self, instance_id: str, id: str, seen: Seen = None) -> None:
         """A bot with its sessions."""
-        await self._change(instance_id, lambda c: changes.delete_bot(c, instance_id, id))
+        change = self._if("bots", instance_id, id, seen, lambda c: changes.delete_bot(c, instance_id, id))
+        await self._change(instance_id, change)
 
     async def create_assistant(self, instance_id: str, body: Fields) -> str:
         """A new assistant from a valid body; the row as JSON."""
         return await self._change(instance_id, lambda c: changes.create_assistant(c, instance_id, body))
 
-    async def update_assistant(self, instance_id: str, id: str, merge: Merge) -> str:
+    async def update_assistant(self, instance_id: str, id: str, merge: Merge, seen: Seen = None) -> str:
         """An assistant with what `merge` makes of its fields; the row as JSON."""
-        return await self._change(instance_id, lambda c: changes.update_assistant(c, instance_id, id, merge))
+        change = self._if("assistants", instance_id, id, seen, lambda c: changes.update_assistant(c, instance_id, id, merge))
+        return await self._change(instance_id, change)
 
-    async def delete_assistant(self, instance_id: str, id: str) -> None:
+    async def delete_assistant(self, instance_id: str, id: str, seen: Seen = None) -> None:
         """An assistant."""
-        await self._change(instance_id, lambda c: changes.delete_assistant(c, instance_id, id))
+        change = self._if("assistants", instance_id, id, seen, lambda c: changes.delete_assistant(c, instance_id, id))
+        await self._change(instance_id, change)
 
-    async def set_settings(self, instance_id: str, merge: Merge) -> str:
+    async def set_settings(self, instance_id: str, merge: Merge, seen: Seen = None) -> str:
         """The Settings with what `merge` makes of their fields; the row as JSON."""
-        return await self._change(instance_id, lambda c: changes.set_settings(c, instance_id, merge))
+        change = self._if("settings", instance_id, None, seen, lambda c: changes.set_settings(c, instance_id, merge))
+        return await self._change(instance_id, change)
 
     # --- reads -----------------------------------------------------------------------------------------------
 
-    async def bots(self, instance_id: str) -> str:
-        """All bots of the instance, oldest first, as a JSON list."""
-        return await self._db.read(lambda c: reads.listing(c, "bots", instance_id))
+    async def bots(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
+        """The instance's bots as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""
+        return await self._db.read(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
 
-    async def credentials(self, instance_id: str) -> str:
-        """All credentials of the instance, oldest first, as a JSON list."""
-        return await self._db.read(lambda c: reads.listing(c, "credentials", instance_id))
+    async def credentials(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
+        """The instance's credentials as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""
+        return await self._db.read(lambda c: reads.rows(c, "credentials", instance_id, limit, offset))
 
-    async def assistants(self, instance_id: str) -> str:
-        """All assistants of the instance, oldest first, as a JSON list."""
-        return await self._db.read(lambda c: reads.listing(c, "assistants", instance_id))
+    async def assistants(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
+        """The instance's assistants as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""
+        return await self._db.read(lambda c: reads.rows(c, "assistants", instance_id, limit, offset))
 
     async def bot(self, instance_id: str, id: str) -> str:
         """One bot as JSON, or 404."""
@@ -245,7 +319,8 @@ class Fleet:
         if (part := self._parts.get(instance_id)) is not None:
             return part
         epoch = self._epochs.get(instance_id, 0)
-        part = (await self._db.read(reads.snapshot(lambda c: reads.part(c, instance_id)))).encode()
+        look = reads.snapshot(lambda c: reads.part(c, instance_id, self._tag))
+        part = (await self._db.read(look)).encode()
         with self._lock:
             if self._epochs.get(instance_id, 0) == epoch:
                 self._parts[instance_id] = part

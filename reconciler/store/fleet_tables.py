@@ -45,3 +45,19 @@ def _fleet(db: Database) -> None:
     ):
         db.execute(statement)
     db.execute("INSERT INTO fleet VALUES (1, ?, 1, NULL)", [secrets.token_hex(8)])
+
+
+@MIGRATIONS(name="0002 versions, tokens, idempotency keys")
+def _exposed(db: Database) -> None:
+    for statement in (
+        # The fleet's change counter as it was at the instance's last change.
+        "ALTER TABLE instances ADD COLUMN version INTEGER NOT NULL DEFAULT 0",
+        "CREATE TABLE tokens (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, access TEXT NOT NULL,"
+        " instance_id TEXT REFERENCES instances(id) ON DELETE CASCADE, digest TEXT NOT NULL UNIQUE,"
+        " created_at TEXT NOT NULL)",
+        "CREATE TABLE answers (instance_id TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE,"
+        " key TEXT NOT NULL, digest TEXT NOT NULL, answer BLOB NOT NULL, at REAL NOT NULL,"
+        " PRIMARY KEY (instance_id, key))",
+        "CREATE INDEX answers_by_age ON answers (at)",
+    ):
+        db.execute(statement)

@@ -37,14 +37,25 @@ def listing(c: Connection, table: str, instance_id: str) -> str:
     return "[" + ",".join(row for (row,) in found) + "]"
 
 
-def part(c: Connection, instance_id: str) -> str:
-    """The instance's part of `GET /fleet`; empty if it is gone."""
-    instance = c.execute("SELECT row FROM instances WHERE id=?", (instance_id,)).fetchone()
+def rows(c: Connection, table: str, instance_id: str, limit: int, offset: int) -> list[bytes]:
+    """The same rows one by one, `limit` of them (-1: all) after the first `offset`; as bytes, so that each is held
+    once until it is sent."""
+    found = c.execute(
+        f"SELECT CAST(row AS BLOB) FROM {table} WHERE instance_id=? ORDER BY id LIMIT ? OFFSET ?",  # noqa: S608
+        (instance_id, limit, offset),
+    )
+    return [row for (row,) in found]
+
+
+def part(c: Connection, instance_id: str, tag: Callable[[str, int], str]) -> str:
+    """The instance's part of `GET /fleet`, with its own ETag from `tag`; empty if it is gone."""
+    instance = c.execute("SELECT row, version FROM instances WHERE id=?", (instance_id,)).fetchone()
     if instance is None:  # deleted a moment ago
         return ""
     settings = c.execute("SELECT row FROM settings WHERE instance_id=?", (instance_id,)).fetchone()
+    own = f'"etag":"\\"{tag(instance_id, instance["version"])}\\""'
     return (
-        f'{{"instance":{instance["row"]},"credentials":{listing(c, "credentials", instance_id)},'
+        f'{{{own},"instance":{instance["row"]},"credentials":{listing(c, "credentials", instance_id)},'
         f'"settings":{settings["row"] if settings else "null"},'
         f'"assistants":{listing(c, "assistants", instance_id)},"bots":{listing(c, "bots", instance_id)}}}'
     )

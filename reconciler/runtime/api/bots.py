@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from reconciler.errors import Rejected
-from reconciler.runtime.answers import Response, json, raw
+from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import answer_list, answer_row, match
 from reconciler.runtime.urls import check_urls
 
 _BODY = "http/bot"
@@ -13,18 +14,18 @@ _BODY = "http/bot"
 
 async def create(call: Call) -> Response:
     """Create a bot."""
-    body = _callable(call, await valid_body(call.request, _BODY))
-    return raw(await call.served.store.fleet.create_bot(call.instance.id, body), 201)
+    body = fit_to_run(call, await valid_body(call.request, _BODY))
+    return answer_row(call, await call.served.store.fleet.create_bot(call.instance.id, body), 201)
 
 
 async def find(call: Call) -> Response:
     """All bots of the instance, oldest first."""
-    return raw(await call.served.store.fleet.bots(call.instance.id))
+    return await answer_list(call, call.served.store.fleet.bots)
 
 
 async def fetch(call: Call) -> Response:
     """One bot."""
-    return raw(await call.served.store.fleet.bot(call.instance.id, call.path("openaiBotId")))
+    return answer_row(call, await call.served.store.fleet.bot(call.instance.id, call.path("openaiBotId")))
 
 
 async def update(call: Call) -> Response:
@@ -32,19 +33,20 @@ async def update(call: Call) -> Response:
     patch = await read_body(call.request, _BODY)
 
     def merge(before: Fields) -> Fields:
-        return _callable(call, fitting(_BODY, merged(before, patch)))
+        return fit_to_run(call, fitting(_BODY, merged(before, patch)))
 
-    return raw(await call.served.store.fleet.update_bot(call.instance.id, call.path("openaiBotId"), merge))
+    fleet = call.served.store.fleet
+    return answer_row(call, await fleet.update_bot(call.instance.id, call.path("openaiBotId"), merge, match(call)))
 
 
 async def delete(call: Call) -> Response:
     """Delete a bot and its sessions."""
     id = call.path("openaiBotId")
-    await call.served.store.fleet.delete_bot(call.instance.id, id)
+    await call.served.store.fleet.delete_bot(call.instance.id, id, match(call))
     return json({"bot": {"id": id}})
 
 
-def _callable(call: Call, body: Fields) -> Fields:
+def fit_to_run(call: Call, body: Fields) -> Fields:
     """422 for a pattern that RE2 refuses, a rule that cannot be read, a functionUrl that may not be called."""
     from reconciler.talk.match import check_advanced, check_regex
 

@@ -20,7 +20,7 @@ async def read(call: Call) -> Response:
             raise Rejected(404, f'The "{name}" instance does not exist')
         scope = instance.id
     # The version is read first: an answer newer than its ETag only makes the next reading a full one.
-    etag = f'"{fleet.version}-{scope or "all"}"'
+    etag = f'"{fleet.version_of(scope) if scope else fleet.version}"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if _same(call.request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)

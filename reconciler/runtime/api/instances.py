@@ -9,6 +9,7 @@ from reconciler.model import Instance
 from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import Fields, fitting, merged, read_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import answer_found, match, page
 from reconciler.runtime.urls import check_urls
 
 _BODY = "http/instance"
@@ -28,7 +29,7 @@ _LINE: Final = {
 
 async def create(call: Call) -> Response:
     """Create an instance; `hash` is its token."""
-    body = _checked(call, fitting(_BODY, _webhook(merged({}, await read_body(call.request, _BODY)))))
+    body = fit_to_run(call, fitting(_BODY, flat_webhook(merged({}, await read_body(call.request, _BODY)))))
     if call.served.keys.is_global(body.get("token", "")):
         raise Rejected(409, "This token is in use: choose another, or leave it out")
     instance, token = await call.served.store.fleet.create_instance(body)
@@ -70,9 +71,13 @@ async def find(call: Call) -> Response:
             return unauthorized()
         raise Rejected(404, f'The "{name or id}" instance does not exist')
     one = chosen[0].id if len(chosen) == 1 else None
+    limit, offset = page(call)
+    chosen = chosen[offset:] if limit < 0 else chosen[offset : offset + limit]
     counts = await fleet.counts(one)
     everything = call.caller.instance_id is None
-    return json([_row(call, instance, everything, *counts.get(instance.id, (0, 0))) for instance in chosen])
+    return answer_found(
+        call, [_row(call, instance, everything, *counts.get(instance.id, (0, 0))) for instance in chosen]
+    )
 
 
 async def state(call: Call) -> Response:
@@ -86,17 +91,16 @@ async def update(call: Call) -> Response:
     name = call.instance.name
 
     def merge(before: Fields) -> Fields:
-        taken = {field: value for field, value in patch.items() if field not in ("instanceName", "token")}
-        return _checked(call, fitting(_BODY, _webhook(merged({**before, "instanceName": name}, taken))))
+        return patched(call, name, before, patch)
 
     fleet = call.served.store.fleet
-    await fleet.update_instance(call.instance.id, merge)
+    await fleet.update_instance(call.instance.id, merge, match(call))
     return json(fleet.directory[call.instance.id].row)
 
 
 async def delete(call: Call) -> Response:
     """Delete an instance with everything in it."""
-    await call.served.store.fleet.delete_instance(call.instance.id)
+    await call.served.store.fleet.delete_instance(call.instance.id, match(call))
     return json({"status": "SUCCESS", "error": False, "response": {"message": "Instance deleted"}})
 
 
@@ -118,7 +122,13 @@ def _row(call: Call, instance: Instance, everything: bool, messages: int, chats:
     return shown
 
 
-def _webhook(body: Fields) -> Fields:
+def patched(call: Call, name: str, before: Fields, patch: Fields) -> Fields:
+    """The fields to be of the instance `name`: name and token cannot be changed here."""
+    taken = {field: value for field, value in patch.items() if field not in ("instanceName", "token")}
+    return fit_to_run(call, fitting(_BODY, flat_webhook(merged({**before, "instanceName": name}, taken))))
+
+
+def flat_webhook(body: Fields) -> Fields:
     """`webhook` as an address, also where it came as an object with one."""
     webhook = body.get("webhook")
     if not isinstance(webhook, dict):
@@ -127,7 +137,7 @@ def _webhook(body: Fields) -> Fields:
     return merged(body, {"webhook": url or None})
 
 
-def _checked(call: Call, body: Fields) -> Fields:
+def fit_to_run(call: Call, body: Fields) -> Fields:
     check_urls(call.served.allow_private_urls, webhook=body.get("webhook"))
     return body
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.runtime.answers import Response, json, raw
+from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import answer_row, match, quoted, seen, unchanged
 from reconciler.store.rows import settings_fields
 
 _BODY = "http/settings"
@@ -12,25 +13,31 @@ _BODY = "http/settings"
 
 async def change(call: Call) -> Response:
     """Set the Settings; a field left out keeps its value, null sets the built-in default."""
-    patch = await read_body(call.request, _BODY)
-    if patch.get("openaiCredsId") == "":
-        del patch["openaiCredsId"]
-    if patch.get("fallbackId") == "":
-        patch["fallbackId"] = None
+    patch = meant(await read_body(call.request, _BODY))
 
     def merge(before: Fields) -> Fields:
         return fitting(_BODY, merged(before, patch))
 
-    return raw(await call.served.store.fleet.set_settings(call.instance.id, merge))
+    return answer_row(call, await call.served.store.fleet.set_settings(call.instance.id, merge, match(call)))
+
+
+def meant(patch: Fields) -> Fields:
+    """What the empty references of some clients mean: no change of the credentials, no fallback bot."""
+    kept = {name: value for name, value in patch.items() if (name, value) != ("openaiCredsId", "")}
+    return {**kept, "fallbackId": None} if patch.get("fallbackId") == "" else kept
 
 
 async def fetch(call: Call) -> Response:
     """The Settings with their fallback bot; the built-in defaults where none are set."""
+    etag = quoted(call.served.store.fleet.version_of(call.instance.id))
+    if seen(call, etag):
+        return unchanged(etag)
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
     row, fallback = await call.served.store.fleet.settings(call.instance.id)
     if row is None:
-        return json({**settings_fields({}), "Fallback": None, "fallbackId": "", "fallback": None})
+        return json({**settings_fields({}), "Fallback": None, "fallbackId": "", "fallback": None}, headers=headers)
     id = row.pop("fallbackId")
-    return json({**row, "Fallback": fallback, "fallbackId": id, "fallback": fallback})
+    return json({**row, "Fallback": fallback, "fallbackId": id, "fallback": fallback}, headers=headers)
 
 
 async def ignore(call: Call) -> Response:

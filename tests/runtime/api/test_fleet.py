@@ -20,7 +20,8 @@ def test_everything_of_an_instance(client: httpx.Client, tenant: Tenant) -> None
     assert part["instance"]["id"] == tenant.id
     assert "token" not in part["instance"]
     rest = {"credentials": credentials, "settings": None, "assistants": [assistant], "bots": [bot]}
-    assert part == {"instance": part["instance"], **rest}
+    etag = client.get("/fleet", params=params).headers["etag"]
+    assert part == {"etag": etag, "instance": part["instance"], **rest}
     settings = client.post(f"/openai/settings/{tenant.name}", json={"expire": 5}).json()
     (part,) = client.get("/fleet", params=params).json()["instances"]
     assert part["settings"] == settings
