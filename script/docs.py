@@ -139,9 +139,7 @@ def commands_page() -> str:
     group: Any = get_command(build())
     parts = [NOTE.format(source="the commands' --help"), "# Commands\n\n"]
     parts.append("Every command has `--help`. Exit codes and environment: [the command line](../cli.md).\n")
-    for name, command in sorted(group.commands.items()):
-        if command.hidden:
-            continue
+    for name, command in sorted(commands(group), key=lambda found: found[0]):
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         usage = " ".join(["reconciler", name, "[OPTIONS]", *(argument_usage(p) for p in arguments)])
         parts.append(f"\n## {name}\n\n```text\n{usage}\n```\n\n{help_text(command.help or '')}\n")
@@ -149,6 +147,14 @@ def commands_page() -> str:
         if rows:
             parts.append("\n| option | meaning | default |\n|---|---|---|\n" + "".join(rows))
     return "".join(parts)
+
+
+def commands(group: Any, lead: str = "") -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{lead}{name} ")
+        elif not command.hidden:
+            yield f"{lead}{name}", command
 
 
 def argument_usage(param: Any) -> str:

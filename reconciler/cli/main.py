@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "show": "history:show",
     "sync": "sync:sync",
     "chat": "chat:chat",
+    "import": "import_:imports",
     "render": "render:render",
     "schema": "schema:schema",
     "run": "run:run",
@@ -66,7 +67,11 @@ def build(only: str | None = None) -> typer.Typer:
     app.callback()(main)
     for name in (only,) if only in COMMANDS else COMMANDS:
         module, _, function = COMMANDS[name].partition(":")
-        app.command(name)(getattr(import_module(f"reconciler.cli.{module}"), function))
+        found = getattr(import_module(f"reconciler.cli.{module}"), function)
+        if isinstance(found, typer.Typer):  # a command with commands of its own
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
     return app
 
 
