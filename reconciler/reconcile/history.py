@@ -6,11 +6,9 @@ only moves its target's `checked` on, so that an idle loop does not grow the fil
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -20,8 +18,8 @@ import msgspec
 from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
 from reconciler.plan.render import field_document, shown_spec
+from reconciler.reconcile.history_tables import SCHEMA, alone, migrate, transaction
 
-SCHEMA: Final = 1  # PRAGMA user_version of a file whose tables are current
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
 _MADE: Final = 500  # characters kept of a field's value where the object was made
 _MOVED: Final = 32 << 10  # and where it was changed: `show` gives the lines that differ
@@ -101,9 +99,9 @@ class History:
         try:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._db.row_factory = sqlite3.Row
-            with _alone(path):
+            with alone(path):
                 if self._db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
-                    _migrate(self._db)
+                    migrate(self._db)
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
         except (sqlite3.OperationalError, OSError) as error:
@@ -137,7 +135,7 @@ class History:
         `started` is when it began to look (seconds since the epoch, None: now).
         """
         now = time.time()
-        with _transaction(self._db):
+        with transaction(self._db):
             self._db.execute(
                 "UPDATE passes SET outcome='interrupted', ended=? WHERE target=? AND outcome='running'", (now, target)
             )
@@ -254,7 +252,7 @@ class History:
     def drifting(self, target: str, found: Iterable[tuple[str, str, str, str]]) -> None:
         """Notes which (kind, instance, name, field) differ on the live side now; the first sight of each is kept."""
         seen = set(found)
-        with _transaction(self._db):
+        with transaction(self._db):
             before = {
                 (row["kind"], row["instance"], row["name"], row["field"])
                 for row in self._db.execute("SELECT * FROM drift WHERE target=?", (target,))
@@ -332,60 +330,3 @@ def _json(value: Any) -> str:
 
 def _data(text: str) -> Any:
     return msgspec.json.decode(text)
-
-
-class _transaction:  # noqa: N801
-    """BEGIN IMMEDIATE … COMMIT; an exception rolls back."""
-
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """One process at a time looks whether the tables are current: SQLite does not wait for a switch to WAL."""
-    with path.with_suffix(".lock-open").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _migrate(db: sqlite3.Connection) -> None:
-    """Brings the tables up to date."""
-    from sqlite_utils import Database, Migrations  # 90 ms, paid only when there is something to bring up to date
-
-    migrations = Migrations("loop")
-
-    @migrations()
-    def first(tables: Any) -> None:
-        for statement in _TABLES:
-            tables.execute(statement)
-
-    db.execute("PRAGMA journal_mode=WAL")
-    migrations.apply(Database(db))
-    db.execute(f"PRAGMA user_version={SCHEMA}")
-
-
-_TABLES: Final = (
-    'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
-    " trigger TEXT NOT NULL, started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL, message TEXT NOT NULL,"
-    " counts TEXT NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS passes_of_target ON passes (target, id)",
-    "CREATE TABLE IF NOT EXISTS steps (pass INTEGER NOT NULL REFERENCES passes(id) ON DELETE CASCADE,"
-    " position INTEGER NOT NULL, action TEXT NOT NULL, kind TEXT NOT NULL, instance TEXT NOT NULL, name TEXT NOT NULL,"
-    " note TEXT NOT NULL, origin TEXT NOT NULL, fields TEXT NOT NULL, started REAL, ended REAL, outcome TEXT NOT NULL,"
-    " message TEXT NOT NULL, PRIMARY KEY (pass, position)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS targets (target TEXT PRIMARY KEY, wanted TEXT, applied TEXT, outcome TEXT NOT NULL,"
-    " message TEXT NOT NULL, notes TEXT NOT NULL, checked REAL NOT NULL, last_pass INTEGER) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS drift (target TEXT NOT NULL, kind TEXT NOT NULL, instance TEXT NOT NULL,"
-    " name TEXT NOT NULL, field TEXT NOT NULL, first_seen REAL NOT NULL,"
-    " PRIMARY KEY (target, kind, instance, name, field)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT, asked REAL NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS answers (request INTEGER NOT NULL REFERENCES requests(id) ON DELETE CASCADE,"
-    " target TEXT NOT NULL, pass INTEGER NOT NULL, PRIMARY KEY (request, target)) WITHOUT ROWID",
-)

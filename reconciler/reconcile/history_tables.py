@@ -1,0 +1,71 @@
+"""The history's file: its tables, and how several processes open it at once.
+
+`history.py` reads and writes the tables.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+SCHEMA: Final = 1  # PRAGMA user_version of a file whose tables are current
+
+_TABLES: Final = (
+    'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
+    " trigger TEXT NOT NULL, started REAL NOT NULL, ended REAL, outcome TEXT NOT NULL, message TEXT NOT NULL,"
+    " counts TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS passes_of_target ON passes (target, id)",
+    "CREATE TABLE IF NOT EXISTS steps (pass INTEGER NOT NULL REFERENCES passes(id) ON DELETE CASCADE,"
+    " position INTEGER NOT NULL, action TEXT NOT NULL, kind TEXT NOT NULL, instance TEXT NOT NULL, name TEXT NOT NULL,"
+    " note TEXT NOT NULL, origin TEXT NOT NULL, fields TEXT NOT NULL, started REAL, ended REAL, outcome TEXT NOT NULL,"
+    " message TEXT NOT NULL, PRIMARY KEY (pass, position)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS targets (target TEXT PRIMARY KEY, wanted TEXT, applied TEXT, outcome TEXT NOT NULL,"
+    " message TEXT NOT NULL, notes TEXT NOT NULL, checked REAL NOT NULL, last_pass INTEGER) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS drift (target TEXT NOT NULL, kind TEXT NOT NULL, instance TEXT NOT NULL,"
+    " name TEXT NOT NULL, field TEXT NOT NULL, first_seen REAL NOT NULL,"
+    " PRIMARY KEY (target, kind, instance, name, field)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT, asked REAL NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS answers (request INTEGER NOT NULL REFERENCES requests(id) ON DELETE CASCADE,"
+    " target TEXT NOT NULL, pass INTEGER NOT NULL, PRIMARY KEY (request, target)) WITHOUT ROWID",
+)
+
+
+class transaction:  # noqa: N801
+    """BEGIN IMMEDIATE … COMMIT; an exception rolls back."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process at a time looks whether the tables are current: SQLite does not wait for a switch to WAL."""
+    with path.with_suffix(".lock-open").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Brings the tables up to date."""
+    from sqlite_utils import Database, Migrations  # 90 ms, paid only when there is something to bring up to date
+
+    migrations = Migrations("loop")
+
+    @migrations()
+    def first(tables: Any) -> None:
+        for statement in _TABLES:
+            tables.execute(statement)
+
+    db.execute("PRAGMA journal_mode=WAL")
+    migrations.apply(Database(db))
+    db.execute(f"PRAGMA user_version={SCHEMA}")
