@@ -12,6 +12,7 @@ from reconciler.errors import InvalidBots, Problem
 from reconciler.model import DEMO, Desired, Object, Secret
 
 _LIMIT: Final = 64 << 10  # bytes of a key file
+_NAMED: Final = 4  # credentials that a note names
 
 
 def resolve_secrets(desired: Desired, variables: Mapping[str, str], root: Path) -> Desired:
@@ -22,7 +23,7 @@ def resolve_secrets(desired: Desired, variables: Mapping[str, str], root: Path) 
     """
     objects: list[Object] = []
     problems: list[Problem] = []
-    notes: list[str] = []
+    demo: dict[str, list[str]] = {}
     for object_ in desired.objects:
         if object_.ref.kind != "Credentials":
             objects.append(object_)
@@ -33,8 +34,7 @@ def resolve_secrets(desired: Desired, variables: Mapping[str, str], root: Path) 
         elif object_.spec["whenMissing"] == DEMO:
             spec = {**object_.spec, "apiKey": Secret(DEMO), "baseUrl": DEMO, "organization": None, "project": None}
             spec["whenMissing"] = None
-            where = f"{object_.ref.instance}/{object_.ref.name}"
-            notes.append(f"{where}: {found}, so the built-in demo model answers in its place")
+            demo.setdefault(found, []).append(f"{object_.ref.instance}/{object_.ref.name}")
         else:
             problems.append(
                 Problem(
@@ -50,7 +50,17 @@ def resolve_secrets(desired: Desired, variables: Mapping[str, str], root: Path) 
         objects.append(msgspec.structs.replace(object_, spec=spec))
     if problems:
         raise InvalidBots(tuple(problems))
+    notes = (
+        f"{missing}, so the built-in demo model answers for {_listed(names)}" for missing, names in sorted(demo.items())
+    )
     return msgspec.structs.replace(desired, objects=tuple(objects), notes=(*desired.notes, *notes))
+
+
+def _listed(names: list[str]) -> str:
+    """`bistro/main and clinica/main`; of many the first few and how many there are."""
+    if len(names) > _NAMED:
+        return f"{len(names)} credentials: {', '.join(names[:_NAMED])}, …"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _find(wanted: Mapping[str, Any] | Secret, variables: Mapping[str, str], root: Path) -> Secret | str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.desired.keys import keys_in, redact
-from reconciler.desired.secrets import resolve_secrets
+from reconciler.desired.secrets import _listed, resolve_secrets
 from reconciler.errors import InvalidBots
 from reconciler.model import DEMO, Desired, Object, Place, Ref, Secret
 
@@ -101,7 +101,7 @@ def test_the_demo_model_takes_the_place_of_what_is_missing(tmp_path: Path) -> No
         None,
         None,
     )
-    assert done.notes == ("n", "a/c: K is not set, so the built-in demo model answers in its place")
+    assert done.notes == ("n", "K is not set, so the built-in demo model answers for a/c")
 
 
 @pytest.mark.parametrize(
@@ -125,3 +125,11 @@ def test_what_is_missing_is_named_at_the_line_that_asks(
         resolve_secrets(account({"apiKey": wanted}), variables, tmp_path)
     assert str(raised.value).startswith(f"bots/a/c.yaml:7:11: spec.apiKey: {message}")
     assert "two words" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "i/0"), (2, "i/0 and i/1"), (3, "i/0, i/1 and i/2"), (9, "9 credentials: i/0, i/1, i/2, i/3, …")],
+)
+def test_a_note_names_a_few_credentials_at_most(count: int, said: str) -> None:
+    assert _listed([f"i/{number}" for number in range(count)]) == said
