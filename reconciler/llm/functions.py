@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from reconciler.egress import Gate, forbidden, transport
 from reconciler.talk.prompt import Request
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ BYTES: Final = 256 * 1024  # of one answer
 class Functions:
     """The functions of all bots, over one connection pool."""
 
-    def __init__(self) -> None:
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
         self._http: httpx.AsyncClient | None = None
 
     async def call(self, request: Request, name: str, arguments: str, number: int) -> tuple[str, bool]:
@@ -57,10 +59,12 @@ class Functions:
             await self._http.aclose()
 
     async def _post(self, url: str, body: Mapping[str, Any], key: str) -> str:
+        import httpcore
         import httpx
 
         if self._http is None:
-            self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False)
+            through = transport(httpx, httpcore, self._gate, 2 * BYTES)
+            self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False, transport=through)
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
             async with self._http.stream("POST", url, content=msgspec.json.encode(body), headers=headers) as response:
@@ -72,7 +76,10 @@ class Functions:
                     if len(found) > BYTES:
                         raise _Refused(f"the function's answer is larger than {BYTES // 1024} KiB")
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise _Refused("the function could not be reached") from error
+            why = forbidden(error)
+            raise _Refused(
+                f"the function was not called: {why}" if why else "the function could not be reached"
+            ) from error
         try:
             return msgspec.json.encode(msgspec.json.decode(bytes(found))).decode()
         except msgspec.DecodeError as error:

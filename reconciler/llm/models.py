@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from reconciler.egress import Gate
 from reconciler.llm import demo
 from reconciler.llm.answer import Answer
 from reconciler.llm.breaker import REST
@@ -21,13 +22,20 @@ TURN_SECONDS: Final = 90.0  # for a turn with all its rounds and retries
 
 
 class Models:
-    """All models. `openai_base_url` is the operator's address for credentials that name none."""
+    """All models. `openai_base_url` is the operator's address for credentials that name none; what credentials and bots
+    name themselves is connected to through `gate`."""
 
     def __init__(
-        self, openai_base_url: str | None, seconds: float = TURN_SECONDS, pause: float = 0.5, rest: float = REST
+        self,
+        openai_base_url: str | None,
+        seconds: float = TURN_SECONDS,
+        pause: float = 0.5,
+        rest: float = REST,
+        gate: Gate | None = None,
     ) -> None:
-        self._functions = Functions()
-        self._openai = OpenAI(openai_base_url, self._functions, pause, rest)
+        gate = gate or Gate()
+        self._functions = Functions(gate)
+        self._openai = OpenAI(openai_base_url, self._functions, pause, rest, gate)
         self._seconds = seconds
 
     async def answer(self, account: Account, request: Request) -> Answer:

@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.egress import Gate, forbidden, transport
 from reconciler.errors import Rejected
 from reconciler.llm.answer import Answer, ModelFailed
 from reconciler.llm.asking import Asking
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ADDRESS: Final = "https://api.openai.com/v1"
 LIST_SECONDS: Final = 15.0
 _CLIENTS: Final = 256  # kept ready
+_BYTES: Final = 8 << 20  # of one answer from an address that credentials name
 
 
 class OpenAI:
@@ -41,12 +43,20 @@ class OpenAI:
     `pause` is the seconds of the first back-off, `rest` those for which an account that keeps failing is left alone.
     """
 
-    def __init__(self, base_url: str | None, functions: Functions, pause: float = 0.5, rest: float = REST) -> None:
+    def __init__(
+        self,
+        base_url: str | None,
+        functions: Functions,
+        pause: float = 0.5,
+        rest: float = REST,
+        gate: Gate | None = None,
+    ) -> None:
         self._base_url = base_url or ADDRESS
         self._functions = functions
         self._patience, self._learned = Patience(Breakers(rest), pause), Learned()
         self._clients: OrderedDict[tuple[str | None, ...], AsyncOpenAI] = OrderedDict()
-        self._http: httpx2.AsyncClient | None = None
+        self._gate = gate or Gate()
+        self._http: dict[bool, httpx2.AsyncClient] = {}  # the operator's own address, and those of credentials
 
     async def answer(self, account: Account, request: Request, deadline: float) -> Answer:
         """The answer to a turn by `deadline` (of time.monotonic). Raises ModelFailed."""
@@ -85,9 +95,9 @@ class OpenAI:
                 rows = [model.model_dump(mode="json") for model in page.data]
             return sorted(rows, key=lambda row: str(row.get("id")))
         except (openai.APIConnectionError, TimeoutError) as error:
-            raise Rejected(
-                504, f"the model server of credentials '{account.name}' did not answer; try again"
-            ) from error
+            why = forbidden(error)
+            said = f"was not called: {why}" if why else "did not answer; try again"
+            raise Rejected(502 if why else 504, f"the model server of credentials '{account.name}' {said}") from error
         except openai.APIStatusError as error:
             said = f"answered {reason(error)}; check their apiKey and baseUrl"
             raise Rejected(502, f"the model server of credentials '{account.name}' {said}") from error
@@ -96,8 +106,8 @@ class OpenAI:
 
     async def close(self) -> None:
         """Closes the connections."""
-        if self._http is not None:
-            await self._http.aclose()
+        for http in self._http.values():
+            await http.aclose()
 
     async def _client(self, account: Account) -> AsyncOpenAI:
         """The client for what the credentials say now; changed credentials make a new one."""
@@ -109,20 +119,13 @@ class OpenAI:
         import httpx2
         import openai
 
-        if self._http is None:
-            self._http = httpx2.AsyncClient(
-                timeout=httpx2.Timeout(REQUEST_SECONDS, connect=10.0),
-                limits=httpx2.Limits(max_connections=2000, max_keepalive_connections=200),
-                follow_redirects=False,
-                trust_env=False,
-            )
         try:
             client = openai.AsyncOpenAI(
                 api_key=account.api_key.value,
                 base_url=account.base_url or self._base_url,
                 max_retries=0,
                 timeout=REQUEST_SECONDS,
-                http_client=self._http,
+                http_client=self._client_of(account.base_url in (None, self._base_url)),
             )
         except (openai.OpenAIError, httpx2.InvalidURL, ValueError) as error:
             raise ModelFailed(f"the credentials '{account.name}' cannot be used: check apiKey and baseUrl") from error
@@ -133,6 +136,23 @@ class OpenAI:
         if len(self._clients) > _CLIENTS:
             self._clients.popitem(last=False)
         return client
+
+    def _client_of(self, operators: bool) -> httpx2.AsyncClient:
+        """The connections to the operator's own address, or those that go through the gate."""
+        import httpcore2
+        import httpx2
+
+        if operators not in self._http:
+            limits = httpx2.Limits(max_connections=2000, max_keepalive_connections=200)
+            guarded = None if operators else transport(httpx2, httpcore2, self._gate, _BYTES, limits=limits)
+            self._http[operators] = httpx2.AsyncClient(
+                timeout=httpx2.Timeout(REQUEST_SECONDS, connect=10.0),
+                limits=limits,
+                follow_redirects=False,
+                trust_env=False,
+                transport=guarded,
+            )
+        return self._http[operators]
 
 
 def _content(account: Account) -> tuple[str | None, ...]:

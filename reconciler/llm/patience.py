@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from reconciler.egress import forbidden
 from reconciler.llm.answer import ModelFailed
 from reconciler.llm.breaker import Breakers
 
@@ -87,6 +88,8 @@ class Patience:
                 if status not in _RETRIED or error.code == "insufficient_quota":
                     raise failed from error
             except openai.APIConnectionError as error:
+                if why := forbidden(error):
+                    raise _Final(f"the model server was not called: {why}", False) from error
                 failed, least, cause = _Final("the model server could not be reached", True), 0.0, error
             except openai.OpenAIError as error:
                 raise _Final("the model's answer could not be read", False) from error

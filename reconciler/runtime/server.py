@@ -19,6 +19,7 @@ import msgspec
 import uvicorn
 from starlette.routing import BaseRoute
 
+from reconciler.egress import Gate
 from reconciler.errors import Misuse
 from reconciler.llm.models import Models
 from reconciler.runtime.app import build_app
@@ -95,9 +96,10 @@ async def serve(
     """Runs the runtime until SIGINT or SIGTERM. `beside` is started with the URL once it listens, and cancelled
     before it stops."""
     store = open_store(serving.database, serving.secret_key)
-    models = Models(serving.openai_base_url)
+    gate = Gate(serving.allow_private_urls)
+    models = Models(serving.openai_base_url, gate=gate)
     notices = Notices()
-    engine = Engine(store.fleet, store.chats, models, notices)
+    engine = Engine(store.fleet, store.chats, models, notices, gate=gate)
     app = build_app(
         store,
         api_key=serving.api_key,

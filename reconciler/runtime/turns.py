@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from reconciler.egress import Gate
 from reconciler.errors import Unavailable
 from reconciler.model import Line
 from reconciler.runtime.answering import Answers, Reply, answer, unanswered
@@ -40,7 +41,7 @@ class Engine:
 
     `clock` gives seconds since the epoch, `fresh` new ids; `limit` chats are worked on at once, each held for `lease`
     seconds that are renewed while it is; `pause` is the first back-off in seconds. `post` carries messages to
-    webhooks (an HTTP POST, where None); `log` is structlog's (JSON lines to standard error, where None).
+    webhooks (an HTTP POST through `gate`, where None); `log` is structlog's (JSON lines to standard error, where None).
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Engine:
         clock: Callable[[], float] = time.time,
         fresh: Callable[[], str] = lambda: uuid.uuid4().hex,
         post: Post | None = None,
+        gate: Gate | None = None,
         log: Any = None,
         limit: int = 2000,
         lease: float = 30.0,
@@ -61,7 +63,7 @@ class Engine:
         self._lines, self._chats, self._models, self._notices = lines, chats, models, notices
         self._clock, self._fresh, self._limit, self._lease, self._pause = clock, fresh, limit, lease, pause
         self._log = log or make_log()
-        self._webhooks = Webhooks()
+        self._webhooks = Webhooks(gate=gate)
         self.sender = Sender(lines, chats, notices, post or self._webhooks, self._log, clock, pause)
         self._working: dict[tuple[str, str], tuple[Claim, asyncio.Task[None]]] = {}
         self._woken, self._stopping = asyncio.Event(), asyncio.Event()

@@ -12,10 +12,9 @@ import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from reconciler.egress import Address, named, public
 from reconciler.errors import Rejected
 from reconciler.model import DEMO
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def check_urls(allowed: Sequence[str], **urls: str | None) -> None:
@@ -48,14 +47,10 @@ def may_call(url: str, allowed: Sequence[str]) -> bool:
     if address is None:
         private = host == "localhost" or host.endswith((".localhost", ".internal", ".local"))
     else:
-        private = not _public(address)
+        private = not public(address)
     if not private:
         return True
-    shown = f"[{host}]" if ":" in host else host
-    return any(
-        name in ("*", host, shown) or (port is not None and name == f"{shown}:{port}") or _within(address, name)
-        for name in allowed
-    )
+    return named(host, port, address, allowed)
 
 
 def _address(host: str) -> Address | None:
@@ -67,22 +62,3 @@ def _address(host: str) -> Address | None:
         return ipaddress.IPv4Address(socket.inet_aton(host))  # 127.1, 0x7f000001, 2130706433, 0177.0.0.1
     except (OSError, UnicodeError):
         return None
-
-
-def _public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inner is not None:
-            return _public(inner)
-        if address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64
-            return _public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return address.is_global and not address.is_multicast
-
-
-def _within(address: Address | None, name: str) -> bool:
-    if address is None or "/" not in name:
-        return False
-    try:
-        return address in ipaddress.ip_network(name, strict=False)
-    except ValueError:
-        return False

@@ -11,6 +11,7 @@ import msgspec
 import openai
 import pytest
 
+from reconciler.egress import Gate
 from reconciler.errors import Rejected
 from reconciler.llm.answer import ModelFailed, Usage
 from reconciler.llm.asking import ROUNDS
@@ -22,6 +23,7 @@ from reconciler.talk.prompt import Request, Utterance
 from tests.llm.fake_openai import chat, error, fake_openai, function_call, output_text, response, tool_call
 
 KEY = "sk-test-0123456789"
+HERE = Gate(["127.0.0.1"])
 TOOL = {"type": "function", "name": "f", "description": "d", "parameters": {"type": "object"}}
 
 
@@ -33,7 +35,7 @@ async def fake():
 
 @pytest.fixture
 async def models():
-    models = Models(None, seconds=5, pause=0.01)
+    models = Models(None, gate=HERE, seconds=5, pause=0.01)
     yield models
     await models.close()
 
@@ -371,7 +373,7 @@ async def test_200_accounts_at_once_each_with_its_own_key(models, fake, monkeypa
 
 
 async def test_an_account_that_keeps_failing_is_left_alone(fake):
-    models = Models(None, seconds=5, pause=0.001, rest=0.3)
+    models = Models(None, gate=HERE, seconds=5, pause=0.001, rest=0.3)
     fake.answers = [error(503)]
     for _ in range(LIMIT):
         with pytest.raises(ModelFailed, match="503"):
@@ -397,7 +399,7 @@ async def test_attempts_are_bounded(models, fake):
 
 
 async def test_deadline(fake):
-    models = Models(None, seconds=0.3)
+    models = Models(None, gate=HERE, seconds=0.3)
     fake.answers = ["hang"]
     with pytest.raises(ModelFailed, match=r"in time|reached"):
         await models.answer(account(fake.url), request())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.egress import Gate
 from reconciler.model import Instance
 from reconciler.runtime.channels.push import NotTaken, Webhooks, event
 from reconciler.store.outbox import Push
@@ -18,7 +19,7 @@ def instance(webhook):
 
 
 async def post(webhook):
-    webhooks = Webhooks(seconds=0.5)
+    webhooks = Webhooks(seconds=0.5, gate=Gate(["127.0.0.1"]))
     try:
         await webhooks.post(instance(webhook), PUSH)
     finally:

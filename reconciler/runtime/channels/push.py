@@ -6,11 +6,13 @@ The message's id is the `Idempotency-Key`, for after a crash or a lost answer th
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from reconciler.egress import Gate, forbidden, transport
 from reconciler.model import Instance
 from reconciler.store.outbox import Push
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import httpx
 
 SECONDS: Final = 15.0
+_BYTES: Final = 64 * 1024  # of an answer, which nobody reads
 
 
 class NotTaken(Exception):
@@ -29,27 +32,34 @@ class NotTaken(Exception):
 
 
 class Webhooks:
-    """Posts to webhooks over one connection pool; redirects are not followed."""
+    """Posts to webhooks over one connection pool and through `gate`; redirects are not followed."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float = SECONDS, gate: Gate | None = None) -> None:
+        self._seconds, self._gate = seconds, gate or Gate()
         self._http: httpx.AsyncClient | None = None
 
     async def post(self, instance: Instance, push: Push) -> None:
         """Posts one message. Raises NotTaken where the answer is not a success (2xx)."""
+        import httpcore
         import httpx
 
         if self._http is None:
-            self._http = httpx.AsyncClient(timeout=self._seconds, follow_redirects=False, trust_env=False)
+            through = transport(httpx, httpcore, self._gate, _BYTES)
+            self._http = httpx.AsyncClient(
+                timeout=self._seconds, follow_redirects=False, trust_env=False, transport=through
+            )
         headers = {"Content-Type": "application/json", "Idempotency-Key": push.id}
         body = msgspec.json.encode(event(instance, push))
         try:
-            async with self._http.stream("POST", instance.webhook or "", content=body, headers=headers) as response:
+            async with (
+                asyncio.timeout(self._seconds),
+                self._http.stream("POST", instance.webhook or "", content=body, headers=headers) as response,
+            ):
                 status = response.status_code
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise NotTaken("the instance's webhook is no http address", final=True) from error
-        except httpx.HTTPError as error:
-            raise NotTaken(f"no answer ({type(error).__name__})", final=False) from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise NotTaken(forbidden(error) or f"no answer ({type(error).__name__})", final=False) from error
         if not 200 <= status < 300:
             raise NotTaken(f"answered {status}", final=400 <= status < 500 and status not in (408, 409, 425, 429))
 
