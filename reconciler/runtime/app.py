@@ -13,6 +13,7 @@ from typing import Any, Final, TextIO
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -114,7 +115,10 @@ def build_app(
     own = routes(served, (*ENDPOINTS, *describe.endpoints(ENDPOINTS)))
     app = Starlette(
         routes=[*own, *extra_routes],
-        middleware=[Middleware(Observe, metrics=served.metrics, log=make_log(log_to), access_log=access_log)],
+        middleware=[
+            Middleware(Observe, metrics=served.metrics, log=make_log(log_to), access_log=access_log),
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
+        ],
         exception_handlers={HTTPException: unrouted},
         lifespan=living,
     )

@@ -6,6 +6,7 @@ instance (404), then the handler reads the body. Whoever has no key learns nothi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
@@ -86,11 +87,15 @@ class Endpoint(msgspec.Struct, frozen=True):
 
 
 def routes(served: Served, endpoints: Sequence[Endpoint]) -> list[Route]:
-    """One route per path, each with its methods."""
+    """One route per path, each with its methods. As clients of this API expect, a path's own words may be written in
+    upper or lower case; names and ids in it are exact."""
     paths: dict[str, dict[str, Endpoint]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method] = endpoint
-    return [Route(path, _Dispatch(served, methods)) for path, methods in paths.items()]
+    made = [Route(path, _Dispatch(served, methods)) for path, methods in paths.items()]
+    for route in made:
+        route.path_regex = re.compile(route.path_regex.pattern, re.IGNORECASE)
+    return made
 
 
 class _Dispatch:

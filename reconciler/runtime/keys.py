@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from starlette.requests import Request
 
+from reconciler.runtime.origins import from_here
 from reconciler.store.fleet import Fleet
 from reconciler.store.vault import Vault
 
@@ -47,5 +48,5 @@ class Keys:
                 return Caller()
             instance = self._fleet.instance_by_token(key) if key else None
             return Caller(instance.id) if instance else None
-        cookie = request.cookies.get(COOKIE)
+        cookie = request.cookies.get(COOKIE) if from_here(request.headers) else None
         return Caller() if cookie and self._vault.is_session(cookie, SESSION) else None

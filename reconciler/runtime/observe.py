@@ -16,9 +16,10 @@ from starlette.requests import ClientDisconnect
 
 from reconciler.runtime.answers import foreseen, refusal
 from reconciler.runtime.metrics import Metrics
+from reconciler.runtime.origins import HEADERS, preflight
 
 _OWN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SECRET: Final = re.compile(r"^(/webhook/[^/]+/).+")
+_SECRET: Final = re.compile(r"^(/webhook/[^/]+/).+", re.IGNORECASE)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -38,7 +39,9 @@ def make_log(stream: TextIO | None = None) -> Any:
 
 
 class Observe:
-    """The outermost ASGI layer of our own. The client's `X-Request-Id` is taken over where it is a plain word.
+    """The outermost ASGI layer of our own, which also answers browsers' preflights.
+
+    The client's `X-Request-Id` is taken over where it is a plain word.
 
     Without `access_log` only bugs are logged.
     """
@@ -59,13 +62,14 @@ class Observe:
             nonlocal status, stream
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message["headers"], (b"x-request-id", id.encode())]
+                headers = [*message["headers"], *HEADERS, (b"x-request-id", id.encode())]
                 stream = any(name == b"content-type" and b"event-stream" in value for name, value in headers)
                 message = {**message, "headers": headers}
             await send(message)
 
         try:
-            await self.app(scope, receive, sending)
+            answering = preflight(scope["headers"]) if scope["method"] == "OPTIONS" else self.app
+            await answering(scope, receive, sending)
         except ClientDisconnect:
             status = status or 499
         except Exception as error:

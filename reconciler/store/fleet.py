@@ -217,8 +217,11 @@ class Fleet:
 
     async def delete_credentials(self, instance_id: str, id: str, seen: Seen = None) -> None:
         """409 while a bot or the Settings use them."""
-        change = self._if("credentials", instance_id, id, seen, lambda c: changes.delete_credentials(c, instance_id, id))
-        await self._change(instance_id, change)
+
+        def change(c: Connection) -> None:
+            changes.delete_credentials(c, instance_id, id)
+
+        await self._change(instance_id, self._if("credentials", instance_id, id, seen, change))
 
     async def create_bot(self, instance_id: str, body: Fields) -> str:
         """A new bot from a valid body; the row as JSON."""
@@ -240,8 +243,11 @@ class Fleet:
 
     async def update_assistant(self, instance_id: str, id: str, merge: Merge, seen: Seen = None) -> str:
         """An assistant with what `merge` makes of its fields; the row as JSON."""
-        change = self._if("assistants", instance_id, id, seen, lambda c: changes.update_assistant(c, instance_id, id, merge))
-        return await self._change(instance_id, change)
+
+        def change(c: Connection) -> str:
+            return changes.update_assistant(c, instance_id, id, merge)
+
+        return await self._change(instance_id, self._if("assistants", instance_id, id, seen, change))
 
     async def delete_assistant(self, instance_id: str, id: str, seen: Seen = None) -> None:
         """An assistant."""

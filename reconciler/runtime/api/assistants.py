@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.runtime.answers import Response, json, raw
+from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import answer_list, answer_row, match
 
 _BODY = "http/assistant"
 
@@ -12,17 +13,17 @@ _BODY = "http/assistant"
 async def create(call: Call) -> Response:
     """Create an assistant."""
     body = await valid_body(call.request, _BODY)
-    return raw(await call.served.store.fleet.create_assistant(call.instance.id, body), 201)
+    return answer_row(call, await call.served.store.fleet.create_assistant(call.instance.id, body), 201)
 
 
 async def find(call: Call) -> Response:
     """All assistants of the instance, oldest first."""
-    return raw(await call.served.store.fleet.assistants(call.instance.id))
+    return await answer_list(call, call.served.store.fleet.assistants)
 
 
 async def fetch(call: Call) -> Response:
     """One assistant."""
-    return raw(await call.served.store.fleet.assistant(call.instance.id, call.path("id")))
+    return answer_row(call, await call.served.store.fleet.assistant(call.instance.id, call.path("id")))
 
 
 async def update(call: Call) -> Response:
@@ -32,13 +33,14 @@ async def update(call: Call) -> Response:
     def merge(before: Fields) -> Fields:
         return fitting(_BODY, merged(before, patch))
 
-    return raw(await call.served.store.fleet.update_assistant(call.instance.id, call.path("id"), merge))
+    fleet = call.served.store.fleet
+    return answer_row(call, await fleet.update_assistant(call.instance.id, call.path("id"), merge, match(call)))
 
 
 async def delete(call: Call) -> Response:
     """Delete an assistant."""
     id = call.path("id")
-    await call.served.store.fleet.delete_assistant(call.instance.id, id)
+    await call.served.store.fleet.delete_assistant(call.instance.id, id, match(call))
     return json({"assistant": {"id": id}})
 
 

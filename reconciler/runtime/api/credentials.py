@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from reconciler.runtime.answers import Response, json, raw
+from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import answer_list, answer_row, match
 from reconciler.runtime.urls import check_urls
 
 _BODY = "http/credentials"
@@ -14,12 +15,12 @@ async def create(call: Call) -> Response:
     """Store credentials. The answer shows the key's mask and fingerprint."""
     body = await valid_body(call.request, _BODY)
     check_urls(call.served.allow_private_urls, baseUrl=body.get("baseUrl"))
-    return raw(await call.served.store.fleet.create_credentials(call.instance.id, body), 201)
+    return answer_row(call, await call.served.store.fleet.create_credentials(call.instance.id, body), 201)
 
 
 async def find(call: Call) -> Response:
     """All credentials of the instance, oldest first."""
-    return raw(await call.served.store.fleet.credentials(call.instance.id))
+    return await answer_list(call, call.served.store.fleet.credentials)
 
 
 async def update(call: Call) -> Response:
@@ -32,13 +33,14 @@ async def update(call: Call) -> Response:
         return body
 
     id = call.path("openaiCredsId")
-    return raw(await call.served.store.fleet.update_credentials(call.instance.id, id, merge))
+    fleet = call.served.store.fleet
+    return answer_row(call, await fleet.update_credentials(call.instance.id, id, merge, match(call)))
 
 
 async def delete(call: Call) -> Response:
     """Delete credentials that nothing uses."""
     id = call.path("openaiCredsId")
-    await call.served.store.fleet.delete_credentials(call.instance.id, id)
+    await call.served.store.fleet.delete_credentials(call.instance.id, id, match(call))
     return json({"openaiCreds": {"id": id}})
 
 
