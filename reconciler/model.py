@@ -362,12 +362,23 @@ class Assistant(Row, frozen=True, kw_only=True, rename="camel"):
 # --- chats ---------------------------------------------------------------------------------------------------
 
 
+class Media(msgspec.Struct, frozen=True, kw_only=True):
+    """The file of a message: the bytes themselves or where they are (http or https); `name` is a document's own."""
+
+    kind: Literal["image", "audio", "document"]
+    mime: str
+    url: str | None = None
+    data: bytes | None = None
+    name: str | None = None
+
+
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
     """One inbound message as a channel understood it.
 
     `text` is None where there is nothing to read (a sticker); `kind` is the channel's own word for the content
     (`conversation`, `audioMessage`, …); `at` is seconds since the epoch when it arrived. `send`: the business says
-    it through the API (sendText), so that the channel must carry it.
+    it through the API (sendText), so that the channel must carry it. `media` is stored beside the message until its
+    turn is over, and is not read back with it.
     """
 
     id: str
@@ -379,6 +390,7 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None
     at: float
     send: bool = False
+    media: Media | None = None
 
 
 class Spoken(msgspec.Struct, frozen=True):

@@ -13,8 +13,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from reconciler.model import Heard, Session, Spoken, Status
-from reconciler.store import leases, outbox
+from reconciler.model import Heard, Media, Session, Spoken, Status
+from reconciler.store import leases, media, outbox, usage
 from reconciler.store.chats_tables import DONE, FAILED, MIGRATIONS, NEW, WAITING
 from reconciler.store.db import Database
 from reconciler.talk.decide import Discard, End, switch
@@ -135,6 +135,17 @@ class Chats:
         """As `leases.finish`."""
         return await self._db.write(lambda connection: leases.finish(connection, done, now))
 
+    async def media(self, seqs: Sequence[int]) -> dict[int, Media]:
+        """As `media.load`."""
+        return await self._db.read(lambda connection: media.load(connection, seqs))
+
+    async def read_out(self, texts: Mapping[int, str]) -> None:
+        """Keeps what was heard in audio as the text of its message (by place in the transcript): it was paid for."""
+        rows = [(_storable_text(text), seq) for seq, text in texts.items()]
+        await self._db.write(
+            lambda connection: connection.executemany("UPDATE messages SET text = ? WHERE seq = ?", rows).rowcount
+        )
+
     async def retry(self, claim: leases.Claim, at: float) -> bool:
         """As `leases.retry`."""
         return await self._db.write(lambda connection: leases.retry(connection, claim, at))
@@ -168,6 +179,10 @@ class Chats:
     async def end_push(self, seq: int, again_at: float | None) -> None:
         """As `outbox.end_push`."""
         await self._db.write(lambda connection: outbox.end_push(connection, seq, again_at))
+
+    async def usage(self, instance_id: str, since: float, until: float) -> list[usage.Usage]:
+        """As `usage.sums`."""
+        return await self._db.read(lambda connection: usage.sums(connection, instance_id, since, until))
 
     async def instances(self) -> list[str]:
         """The instances that have chats."""
@@ -205,6 +220,9 @@ def _accept(connection: sqlite3.Connection, message: Heard) -> bool:
     )
     if not new.rowcount:
         return False
+    if message.media is not None:
+        assert new.lastrowid is not None
+        media.keep(connection, new.lastrowid, message.media)
     leases.wake(connection, (message.instance_id, message.jid))
     return True
 
@@ -212,11 +230,15 @@ def _accept(connection: sqlite3.Connection, message: Heard) -> bool:
 def _storable(message: Heard) -> Heard:
     """The message without halves of surrogate pairs, which JSON can carry and UTF-8 cannot."""
     changed = {
-        field: text.encode("utf-8", "replace").decode()
+        field: _storable_text(text)
         for field in ("id", "jid", "push_name", "kind", "text")
         if (text := getattr(message, field)) is not None and not text.isascii()
     }
     return msgspec.structs.replace(message, **changed) if changed else message
+
+
+def _storable_text(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
 
 
 def _said(row: sqlite3.Row) -> Said:
@@ -232,6 +254,10 @@ def _sweep(connection: sqlite3.Connection, instance_id: str, before: float) -> i
     ).rowcount
     sessions = connection.execute(
         "DELETE FROM sessions WHERE seq IN (SELECT seq FROM sessions WHERE instance_id = ? AND active_at < ? LIMIT ?)",
+        (instance_id, before, _SWEEP),
+    ).rowcount
+    turns = connection.execute(
+        "DELETE FROM turns WHERE seq IN (SELECT seq FROM turns WHERE instance_id = ? AND at < ? LIMIT ?)",
         (instance_id, before, _SWEEP),
     ).rowcount
     trimmed = 0
@@ -250,4 +276,4 @@ def _sweep(connection: sqlite3.Connection, instance_id: str, before: float) -> i
         " WHERE m.instance_id = chats.instance_id AND m.jid = chats.jid)",
         (instance_id,),
     ).rowcount
-    return messages + sessions + trimmed + asleep
+    return messages + sessions + turns + trimmed + asleep

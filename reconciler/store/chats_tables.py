@@ -1,4 +1,4 @@
-"""The tables of the chats: inbox and transcript, wakes, sessions, outbox, pushes.
+"""The tables of the chats: inbox and transcript, wakes, sessions, outbox, pushes, media, turns.
 
 They come after the fleet's tables (`instances`, `bots`), which they hang on: deleting an instance deletes its chats,
 deleting a bot its sessions. `store/chats.py` reads and writes them.
@@ -117,3 +117,48 @@ def m001_chats(db: Any) -> None:
     """Tables and indexes of the first version."""
     for statement in _TABLES:
         db.execute(statement)
+
+
+@MIGRATIONS()
+def m002_media_and_turns(db: Any) -> None:
+    """Files of messages until their turn is over; what each turn took."""
+    for statement in _MEDIA_AND_TURNS:
+        db.execute(statement)
+
+
+_MEDIA_AND_TURNS: Final = (
+    """
+    CREATE TABLE media (
+        seq INTEGER PRIMARY KEY REFERENCES messages(seq) ON DELETE CASCADE,
+        kind TEXT NOT NULL,
+        mime TEXT NOT NULL,
+        url TEXT,
+        name TEXT,
+        data BLOB
+    )
+    """,
+    # Whatever becomes of a message, once it is done with (DONE, FAILED) its file goes.
+    """
+    CREATE TRIGGER media_done AFTER UPDATE OF state ON messages WHEN NEW.state >= 2
+    BEGIN DELETE FROM media WHERE seq = NEW.seq; END
+    """,
+    # Says of no customer whose turn it was, so that it may outlast a customer who is forgotten.
+    """
+    CREATE TABLE turns (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        instance_id TEXT NOT NULL REFERENCES instances(id) ON DELETE CASCADE,
+        bot_id TEXT NOT NULL,
+        session_id TEXT NOT NULL,
+        at REAL NOT NULL,
+        outcome TEXT NOT NULL,
+        failure TEXT,
+        model TEXT,
+        input INTEGER NOT NULL,
+        output INTEGER NOT NULL,
+        cached INTEGER NOT NULL,
+        calls INTEGER NOT NULL,
+        seconds REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX turns_by_age ON turns(instance_id, at)",
+)

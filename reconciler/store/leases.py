@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from reconciler.model import Heard, Session, Spoken
+from reconciler.store import usage
 from reconciler.store.chats_tables import DONE, NEW, WAITING
 from reconciler.store.outbox import Saying, add_push, drop, intend
 
@@ -71,13 +72,14 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """What a turn came to: the messages it consumed, what the session remembers of it, what is to be said."""
+    """What a turn came to: the messages it consumed, what the session remembers, what is to be said, what it took."""
 
     claim: Claim
     session: Session
     consumed: Sequence[int]
     state: int
     sayings: Sequence[Saying]
+    record: usage.Record | None = None
 
 
 def read_session(row: sqlite3.Row | tuple[Any, ...]) -> Session:
@@ -252,6 +254,8 @@ def finish(connection: sqlite3.Connection, done: Ending, now: float) -> bool:
         " WHERE id = ? AND status = 'opened'",
         (_encode(session.history), session.await_user, session.failure, now, session.id),
     )
+    if done.record is not None:
+        usage.keep(connection, session, done.record, now)
     if kept.rowcount and done.sayings:
         intend(connection, one.chat, session.id, session.bot_id, done.sayings, now)
     release(connection, one, None, None, 0)

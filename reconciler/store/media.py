@@ -1,0 +1,31 @@
+"""Files of messages: kept from the inbox until the turn that reads them is over, then deleted (by a trigger).
+
+Before it comes `Chats.accept`; after it `runtime/reading.py`. They are not in the messages' rows, so that neither a
+claim nor a transcript carries them. All functions run in a transaction of the store.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from reconciler.model import Media
+
+
+def keep(connection: sqlite3.Connection, seq: int, media: Media) -> None:
+    """Stores the file of the message with the place `seq` in the transcript."""
+    connection.execute(
+        "INSERT INTO media (seq, kind, mime, url, name, data) VALUES (?, ?, ?, ?, ?, ?)",
+        (seq, media.kind, media.mime, media.url, media.name, media.data),
+    )
+
+
+def load(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Media]:
+    """The files of messages, by their place in the transcript."""
+    found = {}
+    for seq in seqs:
+        row = connection.execute("SELECT kind, mime, url, name, data FROM media WHERE seq = ?", (seq,)).fetchone()
+        if row is not None:
+            kind, mime, url, name, data = row
+            found[seq] = Media(kind=kind, mime=mime, url=url, name=name, data=data)
+    return found
