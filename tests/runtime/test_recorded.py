@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from reconciler.egress import Gate
 from reconciler.llm.models import Models
 from reconciler.runtime.app import build_app
 from reconciler.runtime.notices import Notices
@@ -121,7 +122,7 @@ class Replay:
         self.recorded, self.clock, self.url = recorded, clock, url
         self.store = open_store(folder / "runtime.db", "a-secret-key-of-the-tests")
         notices = Notices()
-        self.models = Models(f"{url}/v1", pause=0.001)
+        self.models = Models(f"{url}/v1", pause=0.001, gate=Gate(["127.0.0.1"]))
         self.posted: list[str] = []
         self.engine = Engine(self.store.fleet, self.store.chats, self.models, notices, clock=clock.time, post=self)
 
