@@ -34,10 +34,12 @@ from reconciler.runtime.api import (
     models,
     sessions,
     settings,
+    tokens,
     webhook,
 )
 from reconciler.runtime.call import Endpoint, Page, Served, routes
 from reconciler.runtime.keys import Keys
+from reconciler.runtime.limits import Limits
 from reconciler.runtime.metrics import Metrics
 from reconciler.runtime.notices import Notices
 from reconciler.runtime.observe import Observe, make_log
@@ -45,6 +47,7 @@ from reconciler.runtime.streams import Streams
 from reconciler.store.sqlite import Store
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *webhook.ENDPOINTS,  # called for each message: routes are looked at in their order
     *bots.ENDPOINTS,
     *credentials.ENDPOINTS,
     *assistants.ENDPOINTS,
@@ -54,7 +57,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *instances.ENDPOINTS,
     *messages.ENDPOINTS,
     *chat.ENDPOINTS,
-    *webhook.ENDPOINTS,
+    *tokens.ENDPOINTS,
     *fleet.ENDPOINTS,
     *batch.ENDPOINTS,
     *health.ENDPOINTS,
@@ -72,6 +75,7 @@ def build_app(
     page: Page | None = None,
     extra_routes: Sequence[BaseRoute] = (),
     allow_private_urls: tuple[str, ...] = (),
+    limits: Limits | None = None,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     log_to: TextIO | None = None,
     access_log: bool = True,
@@ -81,13 +85,13 @@ def build_app(
     `wake` tells the turn engine that something is due; `list_models` asks an account's provider; `ready` says whether
     what must come first has ended; `page` answers `GET /` for browsers; `extra_routes` come after ours and do their own
     asking for keys (`app.state.served.keys.caller(request)`). `allow_private_urls`: hosts, hosts with port or networks
-    that stored URLs may name though they are private. The log goes to `log_to`, standard error by default; without
+    that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be tried. The log goes to `log_to`, standard error by default; without
     `access_log` it has no line for each request.
     Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
     """
     served = Served(
         store=store,
-        keys=Keys(api_key, store.fleet, store.vault),
+        keys=Keys(api_key, store),
         notices=notices,
         streams=Streams(),
         metrics=Metrics(),
@@ -96,6 +100,7 @@ def build_app(
         ready=ready,
         page=page,
         allow_private_urls=allow_private_urls,
+        limits=limits or Limits(),
     )
 
     @asynccontextmanager

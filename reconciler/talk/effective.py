@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from reconciler.model import DEFAULTS, Behaviour, Bot, Settings
@@ -30,7 +32,24 @@ _FIELDS = tuple(zip(Effective.__struct_fields__, Effective.__struct_encode_field
 
 
 def effective(bot: Bot | None, settings: Settings | None) -> Effective:
-    """The values that hold for a bot; without a bot those that hold for any. `ignoreJids` is the union of both."""
+    """The values that hold for a bot; without a bot those that hold for any. `ignoreJids` is the union of both.
+
+    Rows are frozen and a message asks four times, so the last answers are kept by the rows' identity (which holds, for
+    the rows are kept with them).
+    """
+    key = (id(bot), id(settings))
+    if (kept := _kept.get(key)) is None:
+        if len(_kept) >= _MOST:
+            _kept.clear()
+        _kept[key] = kept = (bot, settings, _made(bot, settings))
+    return kept[2]
+
+
+_MOST: Final = 4096  # pairs kept
+_kept: Final[dict[tuple[int, int], tuple[Bot | None, Settings | None, Effective]]] = {}
+
+
+def _made(bot: Bot | None, settings: Settings | None) -> Effective:
     levels: tuple[Behaviour | None, ...] = (bot, settings)
     found = {}
     for field, wire in _FIELDS:

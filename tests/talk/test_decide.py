@@ -21,6 +21,7 @@ from reconciler.talk.decide import (
     decide,
     turn_due,
 )
+from reconciler.talk.effective import effective
 from tests.talk.rows import advanced, bot, everyone, keyword, line, session
 
 NOW = 2000.0
@@ -338,3 +339,9 @@ def test_paused_never_answers_and_finished_never_speaks(data):
             or before.status != "paused"
             or (state.status == "paused")
         )
+
+
+def test_effective_values_are_those_of_the_rows_however_many_there_were():
+    for number in range(5000):
+        own = effective(everyone(delay_message=number), None)
+        assert own.delay_message == number
