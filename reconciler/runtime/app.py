@@ -85,8 +85,8 @@ def build_app(
     `wake` tells the turn engine that something is due; `list_models` asks an account's provider; `ready` says whether
     what must come first has ended; `page` answers `GET /` for browsers; `extra_routes` come after ours and do their own
     asking for keys (`app.state.served.keys.caller(request)`). `allow_private_urls`: hosts, hosts with port or networks
-    that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be tried. The log goes to `log_to`, standard error by default; without
-    `access_log` it has no line for each request.
+    that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be tried.
+    The log goes to `log_to`, standard error by default; without `access_log` it has no line for each request.
     Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
     """
     served = Served(

@@ -17,8 +17,9 @@ from starlette.routing import Route
 
 from reconciler.errors import Rejected
 from reconciler.model import Account, Instance
-from reconciler.runtime.answers import unauthorized
-from reconciler.runtime.keys import Caller, Keys
+from reconciler.runtime.answers import refusal, unauthorized
+from reconciler.runtime.keys import Caller, Keys, given
+from reconciler.runtime.limits import Limits
 from reconciler.runtime.metrics import Metrics
 from reconciler.runtime.notices import Notices
 from reconciler.runtime.streams import Streams
@@ -42,6 +43,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     ready: Callable[[], bool]
     page: Page | None
     allow_private_urls: tuple[str, ...]
+    limits: Limits
 
     @property
     def chats(self) -> Chats:
@@ -77,6 +79,8 @@ Handler = Callable[[Call], Awaitable[Response]]
 class Endpoint(msgspec.Struct, frozen=True):
     """A line of the route table. `body` is the schema of the request's body; `access` is what opens it:
     `instance` a key of the instance in the path, `any` some right key, `global` the global key, `open` nothing.
+    `chat`: a token of the chat opens it too. `personal`: it answers what customers wrote, so no token that only reads
+    opens it. `guessed`: where an open endpoint takes a key of its own: in the `path` or `body`.
     """
 
     method: str
@@ -84,6 +88,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     handler: Handler
     body: str | None = None
     access: Access = "instance"
+    chat: bool = False
+    personal: bool = False
+    guessed: Literal["path", "body"] | None = None
 
 
 def routes(served: Served, endpoints: Sequence[Endpoint]) -> list[Route]:
@@ -112,18 +119,40 @@ class _Dispatch:
         await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
-        served = self.served
+        """Keys that are guessed wait; then who calls, how often, and what for."""
         endpoint = self.methods.get("GET" if request.method == "HEAD" else request.method)
+        key, limits = given(request), self.served.limits
+        if endpoint is not None and endpoint.guessed is not None:
+            key = str(request.path_params.get("secret", ""))
+        if key is None or (self.open and (endpoint is None or endpoint.guessed is None)):
+            return await self._known(request, endpoint)
+        address = request.client.host if request.client else ""
+        if wait := limits.tries(address, key):
+            return too_many(wait)
+        response = await self._known(request, endpoint)
+        if response.status_code != 401:
+            if endpoint is None or endpoint.guessed != "body":
+                limits.right(address, key)
+        elif self.served.keys.found(request) is None:
+            limits.wrong(address)
+        return response
+
+    async def _known(self, request: Request, endpoint: Endpoint | None) -> Response:
+        served = self.served
         access = endpoint.access if endpoint else ("open" if self.open else "any")
-        caller = None if access == "open" else served.keys.caller(request)
+        caller = None if access == "open" else served.keys.found(request)
         if access != "open" and caller is None:
             return unauthorized()
+        if caller is not None and not caller.everything and (wait := served.limits.call(caller)):
+            return too_many(wait)
+        if caller is not None and not caller.whole and (refused := self._partial(request, endpoint, caller)):
+            return refused
         if endpoint is None:
             raise Rejected(
                 405, f"{request.method} is not possible here: use {self.allow}", headers={"Allow": self.allow}
             )
         instance = None
-        if access == "global" and caller is not None and caller.instance_id is not None:
+        if access == "global" and caller is not None and not caller.everything:
             return unauthorized()
         if access == "instance" and caller is not None:
             name = request.path_params["instance"]
@@ -133,3 +162,20 @@ class _Dispatch:
             if instance is None:
                 raise Rejected(404, f'The "{name}" instance does not exist')
         return await endpoint.handler(Call(served, request, caller, instance))
+
+    def _partial(self, request: Request, endpoint: Endpoint | None, caller: Caller) -> Response | None:
+        """401 where a token that only reads, or one of a chat, does not open the endpoint."""
+        if caller.reads is not None:
+            if endpoint is None or endpoint.method != "GET" or endpoint.access == "global":
+                return refusal(401, "This token only reads: use the global key or the instance's token")
+            if endpoint.personal or endpoint.chat:
+                return refusal(401, "This token reads what is configured, not what customers wrote")
+            return None
+        if endpoint is None or not endpoint.chat or request.path_params.get("remoteJid", caller.jid) != caller.jid:
+            return unauthorized()
+        return None
+
+
+def too_many(wait: int) -> Response:
+    """429: come back after `wait` seconds."""
+    return refusal(429, f"Too many requests: try again in {wait} s", headers={"Retry-After": str(wait)})

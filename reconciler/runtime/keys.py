@@ -1,52 +1,110 @@
-"""Who calls: the global key, an instance's token, or a console session, found before anything else is looked at.
+"""Who calls: the global key, an instance's token, a token that reads, one of a chat, or a console session.
 
-Before it comes the request's header or cookie, after it the dispatch of `runtime/call.py`. Keys are compared in
-constant time; tokens are looked up by a keyed digest. A key in the query string is no key.
+Before it comes the request's header or cookie, after it the dispatch of `runtime/call.py`, which looks at it before
+anything else. Keys are compared in constant time; tokens are looked up by a keyed digest. A key in the query string is
+no key.
 """
 
 from __future__ import annotations
 
 import hmac
+import time
 from typing import Final
 
 import msgspec
 from starlette.requests import Request
 
 from reconciler.runtime.origins import from_here
-from reconciler.store.fleet import Fleet
-from reconciler.store.vault import Vault
+from reconciler.store.sqlite import Store
 
 COOKIE: Final = "reconciler_session"
 SESSION: Final = 12 * 3600  # seconds that a console session lasts
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Whoever holds a right key: of everything (`instance_id` None), or of one instance alone."""
+    """Whoever holds a right key: of everything (`instance_id` None), or of one instance alone.
+
+    `reads` is the id of a token that only reads what is configured; `jid` the one chat that a chat's token opens.
+    """
 
     instance_id: str | None = None
+    reads: str | None = None
+    jid: str | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the key opens all of what it opens: it is no token that only reads, or of one chat."""
+        return self.reads is None and self.jid is None
+
+    @property
+    def everything(self) -> bool:
+        """Whether this is the global key, or the console of whoever entered it."""
+        return self.whole and self.instance_id is None
 
     def opens(self, instance_id: str | None) -> bool:
         """Whether the key opens this instance (None: one that does not exist)."""
         return self.instance_id is None or self.instance_id == instance_id
 
 
+class _Chat(msgspec.Struct, frozen=True, array_like=True):
+    """What a chat's token says. `issuer` is the start of the digest of the instance's token: another one ends it."""
+
+    instance_id: str
+    jid: str
+    until: float
+    issuer: str
+
+
 class Keys:
     """The keys of one runtime."""
 
-    def __init__(self, api_key: str, fleet: Fleet, vault: Vault) -> None:
-        self._global, self._fleet, self._vault = api_key.encode(), fleet, vault
+    def __init__(self, api_key: str, store: Store) -> None:
+        self._global, self._fleet, self._vault, self._tokens = api_key.encode(), store.fleet, store.vault, store.tokens
 
     def is_global(self, key: str) -> bool:
         """Whether this is the global key."""
         return hmac.compare_digest(key.encode("utf-8", "surrogateescape"), self._global)
 
     def caller(self, request: Request) -> Caller | None:
-        """Who calls, by the header `apikey`, else by the console's cookie; None: nobody who may."""
-        if (header := request.headers.get("apikey")) is not None:
-            key = header.encode("latin-1").decode("utf-8", "surrogateescape")  # the bytes as they were sent
-            if self.is_global(key):
-                return Caller()
-            instance = self._fleet.instance_by_token(key) if key else None
-            return Caller(instance.id) if instance else None
+        """Who calls with a key that is whole, by the header `apikey`, else by the console's cookie; None: nobody who
+        may. Tokens that only read, and those of one chat, are nobody here: see `found`."""
+        caller = self.found(request)
+        return caller if caller is not None and caller.whole else None
+
+    def found(self, request: Request) -> Caller | None:
+        """Who calls, with whatever key; the caller of this must look at what the key opens."""
+        if (key := given(request)) is not None:
+            return self._holder(key) if key else None
         cookie = request.cookies.get(COOKIE) if from_here(request.headers) else None
         return Caller() if cookie and self._vault.is_session(cookie, SESSION) else None
+
+    def _holder(self, key: str) -> Caller | None:
+        if self.is_global(key):
+            return Caller()
+        if (instance := self._fleet.instance_by_token(key)) is not None:
+            return Caller(instance.id)
+        if (token := self._tokens.find(key)) is not None:
+            return Caller(token.instance_id, reads=token.id)
+        return self._chatter(key)
+
+    def chat_token(self, instance_id: str, jid: str, until: float) -> str:
+        """A token that opens one chat until a moment (seconds since the epoch) or its instance's token changes."""
+        return self._vault.chat_token(msgspec.json.encode(_Chat(instance_id, jid, until, self._issuer(instance_id))))
+
+    def _chatter(self, key: str) -> Caller | None:
+        said = self._vault.said_by(key)
+        if said is None:
+            return None
+        chat = msgspec.json.decode(said, type=_Chat)
+        if chat.until < time.time() or self._fleet.directory.by_id(chat.instance_id) is None:
+            return None
+        return Caller(chat.instance_id, jid=chat.jid) if chat.issuer == self._issuer(chat.instance_id) else None
+
+    def _issuer(self, instance_id: str) -> str:
+        return self._fleet.directory[instance_id].token_digest[:16]
+
+
+def given(request: Request) -> str | None:
+    """The key in the header `apikey`, the bytes as they were sent; None: no key was sent."""
+    header = request.headers.get("apikey")
+    return None if header is None else header.encode("latin-1").decode("utf-8", "surrogateescape")

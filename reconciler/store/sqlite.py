@@ -16,6 +16,7 @@ from reconciler.store import chats, fleet_tables
 from reconciler.store.chats import Chats
 from reconciler.store.db import Database
 from reconciler.store.fleet import Fleet
+from reconciler.store.tokens import Tokens
 from reconciler.store.vault import Vault
 
 
@@ -26,6 +27,7 @@ class Store(msgspec.Struct, frozen=True):
     vault: Vault
     fleet: Fleet
     chats: Chats
+    tokens: Tokens
 
     def close(self) -> None:
         """Finishes what is queued, then closes the file."""
@@ -43,7 +45,7 @@ def open_store(path: Path, secret_key: str) -> Store:
     except (sqlite3.DatabaseError, OSError) as error:
         raise Misuse(f"{path} cannot be opened as a database: {error}") from error
     try:
-        return Store(db, vault, Fleet(db, vault), Chats(db))
+        return Store(db, vault, Fleet(db, vault), Chats(db), Tokens(db, vault))
     except BaseException:
         db.close()
         raise

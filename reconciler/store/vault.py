@@ -22,6 +22,8 @@ class Vault:
         self._key = secret_key.encode()
         self._stored = Fernet(self._derived("stored keys"))
         self._sessions = Fernet(self._derived("console sessions"))
+        self._chats = Fernet(self._derived("tokens of chats"))
+        self._digest = self._derived("tokens")
 
     def _derived(self, use: str) -> bytes:
         return base64.urlsafe_b64encode(hmac.digest(self._key, use.encode(), "sha256"))
@@ -42,7 +44,7 @@ class Vault:
 
     def digest(self, token: str) -> str:
         """By which a token is looked up; says nothing of it to whoever has the database alone."""
-        return hmac.new(self._derived("tokens"), token.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
+        return hmac.new(self._digest, token.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
     def session(self) -> str:
         """A console session's cookie; it holds nothing but the time it was made."""
@@ -54,3 +56,14 @@ class Vault:
             return self._sessions.decrypt(cookie.encode(), ttl=seconds) == b"console"
         except (InvalidToken, UnicodeEncodeError):
             return False
+
+    def chat_token(self, said: bytes) -> str:
+        """A token that says `said` to whoever opens it here, and to nobody else."""
+        return self._chats.encrypt(said).decode()
+
+    def said_by(self, token: str) -> bytes | None:
+        """What a token of a chat made here says; None for anything else."""
+        try:
+            return self._chats.decrypt(token.encode())
+        except (InvalidToken, UnicodeEncodeError):
+            return None

@@ -17,6 +17,7 @@ import uvicorn
 from reconciler.errors import Unavailable
 from reconciler.model import Account
 from reconciler.runtime.app import build_app
+from reconciler.runtime.limits import Limits
 from reconciler.runtime.notices import Notices
 from reconciler.store.sqlite import Store, open_store
 
@@ -27,7 +28,7 @@ SECRET = "a-secret-key-of-the-tests"
 class Server:
     """The running server: its address, its log, how often it woke the engine."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.store: Store = open_store(path, SECRET)
         self.log = io.StringIO()
         self.woken = 0
@@ -42,6 +43,7 @@ class Server:
             ready=lambda: self.ready,
             allow_private_urls=("127.0.0.1:9000",),
             log_to=self.log,
+            limits=limits or Limits(rate=0, failures=0),  # tests of keys try many; limits have tests of their own
         )
         self.uvicorn = uvicorn.Server(
             uvicorn.Config(self.app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)

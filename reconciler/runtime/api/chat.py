@@ -15,7 +15,7 @@ import msgspec
 
 from reconciler.errors import Rejected
 from reconciler.model import Heard
-from reconciler.runtime.answers import Response, json
+from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.channels import web
@@ -39,6 +39,8 @@ async def accept(call: Call, heard: Heard) -> None:
 async def write(call: Call) -> Response:
     """A customer writes; 202 as soon as the message is stored. The same messageId twice is one message."""
     body = await valid_body(call.request, "http/chat-message")
+    if call.caller is not None and call.caller.jid not in (None, body["remoteJid"]):
+        return unauthorized()
     id = body.get("messageId") or uuid.uuid4().hex.upper()
     await accept(call, web.heard(body, call.instance.id, id, time.time()))
     return json({"messageId": id}, 202)
@@ -86,8 +88,8 @@ def _event(said: Said) -> bytes:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/chat/{instance}", write, "http/chat-message"),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}", read),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}/events", follow),
+    Endpoint("POST", "/chat/{instance}", write, "http/chat-message", chat=True),
+    Endpoint("GET", "/chat/{instance}/{remoteJid}", read, chat=True),
+    Endpoint("GET", "/chat/{instance}/{remoteJid}/events", follow, chat=True),
     Endpoint("DELETE", "/chat/{instance}/{remoteJid}", forget),
 )

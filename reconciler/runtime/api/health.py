@@ -99,6 +99,6 @@ ENDPOINTS = (
     Endpoint("GET", "/readyz", readyz, access="open"),
     Endpoint("GET", "/metrics", metrics, access="open"),
     Endpoint("POST", "/verify-creds", verify, access="global"),
-    Endpoint("POST", "/console/login", login, "http/login", "open"),
+    Endpoint("POST", "/console/login", login, "http/login", "open", guessed="body"),
     Endpoint("POST", "/console/logout", logout, access="open"),
 )

@@ -74,7 +74,7 @@ async def find(call: Call) -> Response:
     limit, offset = page(call)
     chosen = chosen[offset:] if limit < 0 else chosen[offset : offset + limit]
     counts = await fleet.counts(one)
-    everything = call.caller.instance_id is None
+    everything = call.caller.everything
     return answer_found(
         call, [_row(call, instance, everything, *counts.get(instance.id, (0, 0))) for instance in chosen]
     )
@@ -101,6 +101,7 @@ async def update(call: Call) -> Response:
 async def delete(call: Call) -> Response:
     """Delete an instance with everything in it."""
     await call.served.store.fleet.delete_instance(call.instance.id, match(call))
+    call.served.store.tokens.let_go(call.instance.id)
     return json({"status": "SUCCESS", "error": False, "response": {"message": "Instance deleted"}})
 
 

@@ -58,5 +58,5 @@ def _row(session: Session) -> dict[str, Any]:
 
 ENDPOINTS = (
     Endpoint("POST", "/openai/changeStatus/{instance}", change_status, "http/change-status"),
-    Endpoint("GET", "/openai/fetchSessions/{openaiBotId}/{instance}", find),
+    Endpoint("GET", "/openai/fetchSessions/{openaiBotId}/{instance}", find, personal=True),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from reconciler.errors import Rejected
 from reconciler.model import Instance
@@ -12,13 +13,14 @@ from reconciler.runtime.body import fitting, merged, read_body
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.channels import evolution
 
-_BODY = "http/webhook-evolution"
+_BODY: Final = "http/webhook-evolution"
+_LIMIT: Final = 8 << 20  # bytes of a body: a file of 5 MiB in base64, and what is around it
 
 
 async def by_number(call: Call) -> Response:
     """A message for the instance whose number is `numberId`; answered once it is stored."""
     assert call.caller is not None
-    body = fitting(_BODY, merged({}, await read_body(call.request, _BODY)))
+    body = fitting(_BODY, merged({}, await read_body(call.request, _BODY, _LIMIT)))
     instance = call.served.store.fleet.instance_by_number(body["numberId"])
     if not call.caller.opens(instance.id if instance else None):
         return unauthorized()
@@ -32,7 +34,7 @@ async def by_secret(call: Call) -> Response:
     instance = call.served.store.fleet.instance_by_secret(call.path("secret"))
     if instance is None:
         return unauthorized()
-    read = merged({}, await read_body(call.request, _BODY))
+    read = merged({}, await read_body(call.request, _BODY, _LIMIT))
     return await _take(call, fitting(_BODY, {"numberId": "", **read}), instance)
 
 
@@ -45,5 +47,5 @@ async def _take(call: Call, body: dict[str, object], instance: Instance) -> Resp
 
 ENDPOINTS = (
     Endpoint("POST", "/webhook/evolution", by_number, _BODY, "any"),
-    Endpoint("POST", "/webhook/evolution/{secret}", by_secret, _BODY, "open"),
+    Endpoint("POST", "/webhook/evolution/{secret}", by_secret, _BODY, "open", guessed="path"),
 )
