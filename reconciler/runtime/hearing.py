@@ -7,13 +7,13 @@ and for a due turn the model. Pure: it folds `talk.decide.decide` over the messa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
 from reconciler.model import Bot, Heard, Line, Session
 from reconciler.store.chats_tables import DONE, NEW, WAITING
-from reconciler.store.leases import Claim, Inbound, Settling
+from reconciler.store.leases import ECHO, Claim, Inbound, Settling
 from reconciler.talk.decide import (
     Action,
     Answer,
@@ -27,6 +27,8 @@ from reconciler.talk.decide import (
     TurnDue,
     decide,
 )
+
+_LOOK_AGAIN: Final = 0.25  # seconds between looks at a message that may be our own
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -53,13 +55,19 @@ def look(line: Line, claim: Claim, now: float, fresh: Callable[[], str]) -> Look
     down for an hour must not end the sessions of those who wrote in the meantime.
     """
     hearing = _Hearing(claim)
+    again_at: float | None = None
     for one in claim.inbox:
         if one.seq in hearing.waiting:
             continue
         heard = one.heard
+        foreign = heard.from_me and not heard.send
+        echo = foreign and (heard.id in claim.carried or (heard.text or "").strip() in claim.said)
+        if foreign and not echo and claim.in_flight and now < heard.at + ECHO:
+            # It may be what is on its way just now, in other words and under an id that is not known yet.
+            again_at = min(now + _LOOK_AGAIN, heard.at + ECHO)
+            break
         if heard.send and heard.text and line.instance.webhook:
             hearing.pushes.append((heard.id, heard.text))
-        echo = heard.from_me and not heard.send and heard.text in claim.said
         event = MessageHeard(heard, fresh(), hearing.first_at, echo)
         hearing.states[one.seq] = DONE
         hearing.session, actions = decide(line, hearing.session, event, heard.at)
@@ -67,7 +75,7 @@ def look(line: Line, claim: Claim, now: float, fresh: Callable[[], str]) -> Look
             hearing.obey(action, one)
         hearing.keep()
     turn = None
-    if hearing.waiting and (hearing.turn_at is None or hearing.turn_at <= now):
+    if again_at is None and hearing.waiting and (hearing.turn_at is None or hearing.turn_at <= now):
         hearing.session, actions = decide(line, hearing.session, TurnDue(), now)
         for action in actions:
             if isinstance(action, Answer):
@@ -75,7 +83,7 @@ def look(line: Line, claim: Claim, now: float, fresh: Callable[[], str]) -> Look
                 turn = Turn(hearing.session, action.bot, tuple(hearing.waiting.values()))
             else:
                 hearing.obey(action, None)
-    return Look(hearing.settling(turn is not None, now), turn)
+    return Look(hearing.settling(turn is not None, now, again_at), turn)
 
 
 class _Hearing:
@@ -124,7 +132,7 @@ class _Hearing:
         if self.session is not None and self.session.id in self.starts:
             self.starts[self.session.id] = self.session
 
-    def settling(self, hold: bool, now: float) -> Settling | None:
+    def settling(self, hold: bool, now: float, again_at: float | None) -> Settling | None:
         claim, session = self.claim, self.session
         if hold and not self.states and not self.ends and session == claim.session and self.turn_at is not None:
             return None
@@ -139,6 +147,7 @@ class _Hearing:
             turn_at=now if hold and self.turn_at is None else self.turn_at,
             pushes=self.pushes,
             hold=hold,
+            again_at=again_at or 0.0,
         )
 
     def _clear(self, state: int) -> None:

@@ -31,7 +31,9 @@ class Lines(Protocol):
 class Post(Protocol):
     """Carries a message to an instance's webhook."""
 
-    async def post(self, instance: Instance, push: Push) -> None: ...
+    async def post(self, instance: Instance, push: Push) -> str | None:
+        """The id under which the message was taken, where the webhook tells one. Raises NotTaken."""
+        ...
 
 
 class Sender:
@@ -88,10 +90,11 @@ class Sender:
 
     async def _carry(self, push: Push) -> None:
         again: float | None = None
+        carried_as: str | None = None
         try:
             line = await self._lines.line(push.instance_id)
             if line is not None and line.instance.webhook:
-                await self._post.post(line.instance, push)
+                carried_as = await self._post.post(line.instance, push)
         except Exception as error:
             final = isinstance(error, NotTaken) and error.final
             told = {"instance": push.instance_id, "message": push.id, "attempt": push.attempts + 1}
@@ -105,7 +108,7 @@ class Sender:
                     "webhook did not take a message; trying again", why=why, seconds=round(wait, 1), **told
                 )
         try:
-            await self._chats.end_push(push.seq, again)
+            await self._chats.end_push(push.seq, again, self._clock(), carried_as)
         except Exception as error:  # it stays due and is posted again
             self._log.error("a push could not be written down", why=repr(error), message=push.id)
         finally:

@@ -28,12 +28,14 @@ from reconciler.runtime.observe import make_log
 from reconciler.runtime.sending import Lines, Post, Sender
 from reconciler.store.chats import DONE, FAILED, Chats
 from reconciler.store.leases import Claim, Ending
+from reconciler.talk.effective import effective
 
 BATCH: Final = 200  # chats claimed in one transaction
 ATTEMPTS: Final = 5  # at a chat that makes our own code fail
 POLL: Final = 1.0  # seconds between looks at the store that nothing asked for: finds a wake that was lost
 RETENTION: Final = 90 * 24 * 3600  # seconds, where an instance says nothing
 SWEEP: Final = 3600.0  # seconds between sweeps
+EXPIRE: Final = 60.0  # seconds between looks for sessions that nobody has written in for too long
 
 
 class Engine:
@@ -81,6 +83,7 @@ class Engine:
                 self._repeat(self.sender.posted, self.sender.push, POLL),
                 self._repeat(asyncio.Event(), self._renew, self._lease / 3),
                 self._repeat(asyncio.Event(), self.sweep, SWEEP),
+                self._repeat(asyncio.Event(), self.expire, EXPIRE),
             )
         finally:
             await self._abandon()
@@ -128,6 +131,16 @@ class Engine:
             kept = (line.instance.retention if line else None) or RETENTION
             if gone := await self._chats.sweep(instance_id, self._clock() - kept):
                 self._log.info("swept what was older than its retention", instance=instance_id, rows=gone)
+        return None
+
+    async def expire(self) -> float | None:
+        """Ends sessions that are over, so that nobody sees them as open; a message would find them over anyway."""
+        now = self._clock()
+        for instance_id, bot_id in await self._chats.talking():
+            line = await self._lines.line(instance_id)
+            bot = next((bot for bot in line.bots if bot.id == bot_id), None) if line else None
+            if line is not None and bot is not None and (own := effective(bot, line.settings)).expire:
+                await self._chats.expire(instance_id, bot_id, now - own.expire, own.keep_open)
         return None
 
     async def _renew(self) -> float | None:
@@ -182,7 +195,7 @@ class Engine:
                 if seen.settling.pushes:
                     self.sender.posted.set()
             if seen.turn is not None:
-                reply = await answer(self._models, line, seen.turn, self._clock, self._fresh)
+                reply = await answer(self._models, self._chats, line, seen.turn, self._clock, self._fresh)
                 await self._finish(claim, seen.turn, reply, DONE)
         except asyncio.CancelledError:
             await self._chats.give_back(claim)
@@ -196,7 +209,14 @@ class Engine:
     async def _finish(self, claim: Claim, turn: Turn, reply: Reply, state: int) -> None:
         """Writes a turn's end. A store that cannot write just now is waited for: the answer is paid for."""
         consumed = tuple(one.seq for one in turn.messages)
-        done = Ending(claim=claim, session=reply.session, consumed=consumed, state=state, sayings=reply.sayings)
+        done = Ending(
+            claim=claim,
+            session=reply.session,
+            consumed=consumed,
+            state=state,
+            sayings=reply.sayings,
+            record=reply.record,
+        )
         for attempt in range(ATTEMPTS):
             try:
                 if await self._chats.finish(done, self._clock()) and reply.sayings:

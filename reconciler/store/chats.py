@@ -176,9 +176,21 @@ class Chats:
         """As `outbox.due_pushes`."""
         return await self._db.read(lambda connection: outbox.due_pushes(connection, now, limit))
 
-    async def end_push(self, seq: int, again_at: float | None) -> None:
+    async def end_push(self, seq: int, again_at: float | None, now: float, carried_as: str | None = None) -> None:
         """As `outbox.end_push`."""
-        await self._db.write(lambda connection: outbox.end_push(connection, seq, again_at))
+        await self._db.write(lambda connection: outbox.end_push(connection, seq, again_at, now, carried_as))
+
+    async def talking(self) -> list[tuple[str, str]]:
+        """The (instance, bot) pairs that have sessions."""
+        select = "SELECT DISTINCT instance_id, bot_id FROM sessions"
+        return await self._db.read(lambda connection: [tuple(row) for row in connection.execute(select)])
+
+    async def expire(self, instance_id: str, bot_id: str, before: float, keep: bool) -> int:
+        """Ends a bot's sessions that were last active before a time: deleted, or with `keep` closed. How many.
+
+        Only in chats that sleep: where a message waits to be heard, the time of that message decides.
+        """
+        return await self._db.write(lambda connection: leases.expire(connection, instance_id, bot_id, before, keep))
 
     async def usage(self, instance_id: str, since: float, until: float) -> list[usage.Usage]:
         """As `usage.sums`."""

@@ -162,3 +162,10 @@ _MEDIA_AND_TURNS: Final = (
     """,
     "CREATE INDEX turns_by_age ON turns(instance_id, at)",
 )
+
+
+@MIGRATIONS()
+def m003_carried(db: Any) -> None:
+    """When a message was carried by the instance's webhook, and under which id: its echo is known by that."""
+    db.execute("ALTER TABLE messages ADD COLUMN carried_at REAL")
+    db.execute("ALTER TABLE messages ADD COLUMN carried_as TEXT")

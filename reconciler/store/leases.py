@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -20,7 +20,7 @@ from reconciler.store.outbox import Saying, add_push, drop, intend
 
 _SESSION = "id, instance_id, jid, bot_id, status, push_name, history, await_user, failure, created_at, active_at"
 _HISTORY = msgspec.json.Decoder(tuple[Spoken, ...])
-_ECHO = 10.0  # seconds for which a message of ours may come back as if a human had said it
+ECHO: Final = 10.0  # seconds for which a message of ours may come back as if a human had said it
 
 
 class Inbound(msgspec.Struct, frozen=True):
@@ -34,7 +34,8 @@ class Inbound(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A chat that one worker holds: its newest session, its open messages in order, what time it is for.
 
-    `said` are the texts that bots said in the chat within the last seconds, by which an echo is known.
+    `said` are the texts that were sent in the chat within the last seconds or are on their way, `carried` the ids that
+    the webhook's server gave them: by these an echo is known. `in_flight` says that one is on its way just now.
     """
 
     instance_id: str
@@ -46,6 +47,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     session: Session | None
     inbox: tuple[Inbound, ...]
     said: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+    in_flight: bool = False
 
     @property
     def chat(self) -> tuple[str, str]:
@@ -57,7 +60,7 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
 
     `ends` are sessions that are over (True: kept as closed), `session` the one that was there and goes on, `starts`
     those that are new, `states` where each message is now, `pushes` what the business said (id, text) for the webhook
-    to carry. With `hold` the lease stays, for the turn is due.
+    to carry. With `hold` the lease stays, for the turn is due. `again_at`: when what was not heard yet is to be heard.
     """
 
     claim: Claim
@@ -69,6 +72,7 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     turn_at: float | None
     pushes: Sequence[tuple[str, str]]
     hold: bool
+    again_at: float = 0.0
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,12 +177,17 @@ def _claimed(connection: sqlite3.Connection, row: tuple[Any, ...], epoch: int, n
         )
     )
     said: tuple[str, ...] = ()
+    carried: tuple[str, ...] = ()
+    flying: list[Any] = []
     if any(one.heard.from_me and not one.heard.send for one in inbox):
         recent = connection.execute(
-            "SELECT text FROM messages WHERE instance_id = ? AND jid = ? AND bot_id IS NOT NULL AND at > ?",
-            (*chat, now - _ECHO),
-        )
-        said = tuple(found[0] for found in recent)
+            "SELECT text, carried_as FROM messages WHERE instance_id = ? AND jid = ? AND (bot_id IS NOT NULL OR send)"
+            " AND max(at, coalesce(carried_at, 0)) > ?",
+            (*chat, now - ECHO),
+        ).fetchall()
+        flying = connection.execute("SELECT text FROM pushes WHERE instance_id = ? AND jid = ?", chat).fetchall()
+        said = tuple(found[0].strip() for found in (*recent, *flying) if found[0] is not None)
+        carried = tuple(found[1] for found in recent if found[1] is not None)
     return Claim(
         instance_id=instance_id,
         jid=jid,
@@ -189,6 +198,8 @@ def _claimed(connection: sqlite3.Connection, row: tuple[Any, ...], epoch: int, n
         session=newest_session(connection, chat),
         inbox=inbox,
         said=said,
+        carried=carried,
+        in_flight=bool(flying),
     )
 
 
@@ -236,7 +247,8 @@ def settle(connection: sqlite3.Connection, done: Settling, now: float) -> bool:
             (done.first_at, done.turn_at, *one.chat),
         )
     else:
-        release(connection, one, done.first_at, done.turn_at, one.attempts if done.turn_at is not None else 0)
+        attempts = one.attempts if done.turn_at is not None else 0
+        release(connection, one, done.first_at, done.turn_at, attempts, done.again_at)
     return True
 
 
@@ -300,20 +312,37 @@ def renew(connection: sqlite3.Connection, claims: Sequence[Claim], until: float)
 
 
 def release(
-    connection: sqlite3.Connection, one: Claim, first_at: float | None, turn_at: float | None, attempts: int
+    connection: sqlite3.Connection,
+    one: Claim,
+    first_at: float | None,
+    turn_at: float | None,
+    attempts: int,
+    again_at: float = 0.0,
 ) -> None:
-    """Gives a chat back: due at once if messages came in while it was held, else at its turn, else it sleeps."""
+    """Gives a chat back: due at `again_at` if it has messages that nobody heard, else at its turn, else it sleeps."""
     connection.execute(
         "UPDATE chats SET leased = 0, first_at = ?, turn_at = ?, attempts = ?, due_at = CASE WHEN EXISTS ("
-        "SELECT 1 FROM messages WHERE instance_id = ? AND jid = ? AND state < 2 AND state = ?) THEN 0 ELSE ? END"
+        "SELECT 1 FROM messages WHERE instance_id = ? AND jid = ? AND state < 2 AND state = ?) THEN ? ELSE ? END"
         " WHERE instance_id = ? AND jid = ? AND epoch = ?",
-        (first_at, turn_at, attempts, *one.chat, NEW, turn_at, *one.chat, one.epoch),
+        (first_at, turn_at, attempts, *one.chat, NEW, again_at, turn_at, *one.chat, one.epoch),
     )
 
 
 def release_all(connection: sqlite3.Connection) -> int:
     """Gives back every chat: for a process that starts alone on the file, whose predecessor is dead."""
     return connection.execute("UPDATE chats SET leased = 0, due_at = 0 WHERE leased = 1").rowcount
+
+
+def expire(connection: sqlite3.Connection, instance_id: str, bot_id: str, before: float, keep: bool) -> int:
+    """Ends a bot's sessions that were last active before a time, in chats that sleep. How many there were."""
+    change = "UPDATE sessions SET status = 'closed', await_user = 0" if keep else "DELETE FROM sessions"
+    which = (
+        "instance_id = ? AND bot_id = ? AND active_at < ? AND status IN ('opened', 'paused', ?) AND NOT EXISTS ("
+        "SELECT 1 FROM chats c WHERE c.instance_id = sessions.instance_id AND c.jid = sessions.jid"
+        " AND c.due_at IS NOT NULL) AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.session_id = sessions.id)"
+    )
+    gone = "" if keep else "closed"  # what is closed already stays as it is, where sessions are kept
+    return connection.execute(f"{change} WHERE {which}", (instance_id, bot_id, before, gone)).rowcount
 
 
 def discard_waiting(connection: sqlite3.Connection, chat: tuple[str, str]) -> None:

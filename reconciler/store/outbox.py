@@ -128,9 +128,18 @@ def due_pushes(connection: sqlite3.Connection, now: float, limit: int) -> tuple[
     return [Push(*row) for row in rows], later
 
 
-def end_push(connection: sqlite3.Connection, seq: int, again_at: float | None) -> None:
-    """Ends an attempt: the push is over (None), or to be tried again at a time."""
+def end_push(
+    connection: sqlite3.Connection, seq: int, again_at: float | None, now: float, carried_as: str | None
+) -> None:
+    """Ends an attempt: the push is over (None), or to be tried again at a time. `carried_as` is the id that whoever
+    took it has given the message, by which its echo is known.
+    """
     if again_at is None:
-        connection.execute("DELETE FROM pushes WHERE seq = ?", (seq,))
+        done = connection.execute("DELETE FROM pushes WHERE seq = ? RETURNING instance_id, id", (seq,)).fetchone()
+        if done is not None:
+            connection.execute(
+                "UPDATE messages SET carried_at = ?, carried_as = ? WHERE instance_id = ? AND id = ?",
+                (now, carried_as, *done),
+            )
     else:
         connection.execute("UPDATE pushes SET attempts = attempts + 1, due_at = ? WHERE seq = ?", (again_at, seq))

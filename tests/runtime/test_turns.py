@@ -499,3 +499,131 @@ async def test_fallback_answers_and_a_none_bot_waits(stand):
     await stand.bots(bot("reserve", trigger_type="none"), keyword("equals", "hi", "greets"), fallback="reserve")
     await stand.talk("what?")
     assert (await stand.session()).bot_id == "reserve"
+
+
+# --- echoes, while a send is on its way (docs/conversation.md, "A message arrives", 3) --------------------------
+
+
+@pytest.fixture
+async def hooked(stand):
+    await stand.bots(
+        everyone(stop_bot_from_me=True, debounce_time=0, delay_message=0), instance={"webhook": "http://hook"}
+    )
+    return stand
+
+
+async def said_and_flying(stand):
+    """Says a reply whose push stays under way; gives the event that lets it end, and under which id it was taken."""
+    landed, took = asyncio.Event(), []
+
+    async def post(instance, push):
+        await landed.wait()
+        return took[0] if took else None
+
+    stand.post = post
+    await stand.hear("hi")
+    await stand.engine.claim()
+    await stand.engine.idle()
+    await stand.engine.sender.say()
+    await stand.engine.sender.push()
+    return landed, took
+
+
+async def look(stand):
+    await stand.engine.claim()
+    await stand.engine.idle()
+
+
+async def test_a_message_of_ours_is_held_while_a_send_is_in_flight_and_known_by_its_id(hooked):
+    landed, took = await said_and_flying(hooked)
+    await hooked.hear("re: *hi*", id="WA1", from_me=True)
+    await look(hooked)
+    assert (await hooked.session()).status == "opened"
+    took.append("WA1")
+    landed.set()
+    await hooked.engine.sender.idle()
+    hooked.now += 0.25
+    await look(hooked)
+    assert (await hooked.session()).status == "opened"
+    await hooked.talk("more", seconds=1)
+    assert hooked.model.asked == ["hi", "more"]
+
+
+async def test_in_flight_it_is_known_by_its_text_at_once(hooked):
+    landed, _ = await said_and_flying(hooked)
+    hooked.now += 15
+    await hooked.hear(" re: hi ", from_me=True)
+    await look(hooked)
+    assert await hooked.db.read(lambda c: c.execute("SELECT count(*) FROM messages WHERE state < 2").fetchone()[0]) == 0
+    assert (await hooked.session()).status == "opened"
+    landed.set()
+    await hooked.engine.sender.idle()
+    hooked.now += 9
+    await hooked.hear("re: hi", from_me=True)
+    await look(hooked)
+    assert (await hooked.session()).status == "opened"
+
+
+async def test_a_human_who_writes_while_a_send_is_in_flight_takes_over_once_it_has_landed(hooked):
+    landed, took = await said_and_flying(hooked)
+    await hooked.hear("I am here", from_me=True)
+    await hooked.hear("hello?")
+    await look(hooked)
+    assert (await hooked.session()).status == "opened"
+    assert hooked.model.asked == ["hi"]
+    took.append("WA1")
+    landed.set()
+    await hooked.engine.sender.idle()
+    await hooked.later(1)
+    assert (await hooked.session()).status == "paused"
+    assert hooked.model.asked == ["hi"]
+
+
+async def test_a_message_of_ours_is_held_ten_seconds_at_most(hooked):
+    landed, _ = await said_and_flying(hooked)
+    await hooked.hear("I am here", from_me=True)
+    for _ in range(39):
+        hooked.now += 0.25
+        await look(hooked)
+    assert (await hooked.session()).status == "opened"
+    hooked.now += 0.25
+    await look(hooked)
+    assert (await hooked.session()).status == "paused"
+    landed.set()
+    await hooked.engine.sender.idle()
+
+
+# --- sessions that nobody wrote in for too long ----------------------------------------------------------------
+
+
+async def test_an_expired_session_is_not_shown_as_open(stand):
+    await stand.bots(everyone("a", expire=60), keyword("equals", "keep", "k", expire=60, keep_open=True))
+    await stand.talk("hi", jid="ana")
+    await stand.talk("keep", jid="bob")
+    await stand.engine.expire()
+    assert (await stand.session("ana")).status == "opened"
+    stand.now += 61
+    await stand.engine.expire()
+    assert await stand.session("ana") is None
+    assert (await stand.session("bob")).status == "closed"
+    await stand.talk("keep", jid="bob")
+    assert await stand.replies("bob") == ["re: keep", "re: keep"]
+
+
+async def test_expiry_waits_for_a_message_that_came_in_time(stand):
+    await stand.bots(everyone(expire=60))
+    await stand.talk("hi")
+    stand.now += 59
+    await stand.hear("in time")
+    stand.now += 10
+    await stand.engine.expire()
+    await stand.later(3)
+    assert (await stand.session()).history[0].text == "hi"
+
+
+async def test_without_expire_a_session_stays(stand):
+    await stand.bots(everyone())
+    await stand.talk("hi")
+    stand.now += 1e7
+    await stand.engine.expire()
+    assert (await stand.session()).status == "opened"

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import httpx
 
 SECONDS: Final = 15.0
-_BYTES: Final = 64 * 1024  # of an answer, which nobody reads
+_BYTES: Final = 64 * 1024  # of an answer
+_NAMED: Final = 1.0  # seconds to read what an answer says; taken is taken, whatever it says
 
 
 class NotTaken(Exception):
@@ -38,8 +39,10 @@ class Webhooks:
         self._seconds, self._gate = seconds, gate or Gate()
         self._http: httpx.AsyncClient | None = None
 
-    async def post(self, instance: Instance, push: Push) -> None:
-        """Posts one message. Raises NotTaken where the answer is not a success (2xx)."""
+    async def post(self, instance: Instance, push: Push) -> str | None:
+        """Posts one message. The id under which it was taken, where the answer names one as Evolution API's sendText
+        does (`{"key": {"id"}}`). Raises NotTaken where the answer is not a success (2xx).
+        """
         import httpcore
         import httpx
 
@@ -56,17 +59,37 @@ class Webhooks:
                 self._http.stream("POST", instance.webhook or "", content=body, headers=headers) as response,
             ):
                 status = response.status_code
+                if 200 <= status < 300:
+                    return await _named(response)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise NotTaken("the instance's webhook is no http address", final=True) from error
         except (httpx.HTTPError, TimeoutError) as error:
             raise NotTaken(forbidden(error) or f"no answer ({type(error).__name__})", final=False) from error
-        if not 200 <= status < 300:
-            raise NotTaken(f"answered {status}", final=400 <= status < 500 and status not in (408, 409, 425, 429))
+        raise NotTaken(f"answered {status}", final=400 <= status < 500 and status not in (408, 409, 425, 429))
 
     async def close(self) -> None:
         """Closes the connections."""
         if self._http is not None:
             await self._http.aclose()
+
+
+class _Key(msgspec.Struct):
+    id: str
+
+
+class _Taken(msgspec.Struct):
+    key: _Key
+
+
+async def _named(response: httpx.Response) -> str | None:
+    """The id that an answer gives the message, if it does."""
+    import httpx
+
+    try:
+        async with asyncio.timeout(_NAMED):
+            return msgspec.json.decode(await response.aread(), type=_Taken).key.id
+    except (httpx.HTTPError, TimeoutError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def event(instance: Instance, push: Push) -> dict[str, Any]:
