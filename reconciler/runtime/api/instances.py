@@ -27,6 +27,22 @@ _LINE: Final = {
 }
 
 
+# What an Evolution API server also says of an instance; there is none of it here.
+_ABSENT: Final = dict.fromkeys(
+    (
+        "disconnectionReasonCode",
+        "disconnectionObject",
+        "disconnectionAt",
+        "Chatwoot",
+        "Proxy",
+        "Rabbitmq",
+        "Nats",
+        "Sqs",
+        "Websocket",
+    )
+)
+
+
 async def create(call: Call) -> Response:
     """Create an instance; `hash` is its token."""
     body = fit_to_run(call, fitting(_BODY, flat_webhook(merged({}, await read_body(call.request, _BODY)))))
@@ -115,6 +131,7 @@ def _row(call: Call, instance: Instance, everything: bool, messages: int, chats:
         "token": token,
         "webhookSecret": secret,
         "clientName": "reconciler",
+        **_ABSENT,
         "Setting": {"id": instance.id, **_LINE, **setting},
         "_count": {"Message": messages, "Contact": chats, "Chat": chats},
     }
