@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +33,13 @@ Private = Annotated[
         help="A private or loopback host that functionUrl, webhook and baseUrl may name; may be given again.",
     ),
 ]
+Rate = Annotated[
+    int,
+    typer.Option(
+        "--rate-limit", help="Requests a second for each token, 0 for no limit; the global key has none.", min=0
+    ),
+]
+Burst = Annotated[int, typer.Option("--rate-burst", help="Requests at once for each token.", min=1)]
 AccessLog = Annotated[bool, typer.Option(help="Log each request as a line of JSON on standard error.")]
 
 
@@ -41,6 +48,8 @@ def serve(
     port: Port = 8080,
     data: Data = None,
     allow_private_url: Private = None,
+    rate_limit: Rate = 50,
+    rate_burst: Burst = 200,
     access_log: AccessLog = True,
 ) -> None:
     """The runtime alone: the HTTP API and the chats, without a reconcile loop.
@@ -52,7 +61,8 @@ def serve(
     """
     folder = (DataFolder(data) if data else context.data).make()
     with only_one(folder):
-        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()), access_log)
+        limits = {"rate": rate_limit, "burst": rate_burst}
+        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()), access_log, limits)
         import asyncio
 
         import uvloop
@@ -86,7 +96,12 @@ def only_one(folder: DataFolder) -> Iterator[None]:
 
 
 def prepare(
-    folder: DataFolder, host: str, port: int, allow_private_urls: tuple[str, ...], access_log: bool
+    folder: DataFolder,
+    host: str,
+    port: int,
+    allow_private_urls: tuple[str, ...],
+    access_log: bool,
+    limits: Mapping[str, float],
 ) -> tuple[Serving, socket.socket]:
     """The keys and the socket. Raises Misuse where the port is taken or an open address has no key of its own."""
     environment = context.environment
@@ -111,6 +126,7 @@ def prepare(
         openai_base_url=environment.openai_base_url,
         allow_private_urls=allow_private_urls,
         access_log=access_log,
+        **limits,
     )
     return serving, listening
 

@@ -17,12 +17,13 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import say
-from reconciler.cli.serve import AccessLog, Data, Host, Port, Private, only_one, prepare
+from reconciler.cli.serve import AccessLog, Burst, Data, Host, Port, Private, Rate, only_one, prepare
 from reconciler.errors import Misuse
 from reconciler.settings import DataFolder
 
 if TYPE_CHECKING:
     from reconciler.model import Target
+    from reconciler.runtime.metrics import Standing
 
 _RESTART_MAX = 30.0  # seconds between two starts of a loop that keeps ending
 
@@ -35,6 +36,8 @@ def up(
         str | None, typer.Option(help="The target to serve.  [default: the first of reconciler.yaml]")
     ] = None,
     allow_private_url: Private = None,
+    rate_limit: Rate = 50,
+    rate_burst: Burst = 200,
     access_log: AccessLog = False,
 ) -> None:
     """The runtime and the reconcile loop, on the repository one stands in: what is committed is what runs.
@@ -47,14 +50,15 @@ def up(
     folder = (DataFolder(data) if data else context.data).make()
     served = _target(target)
     with only_one(folder):
-        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()), access_log)
+        limits = {"rate": rate_limit, "burst": rate_burst}
+        serving, listening = prepare(folder, host, port, tuple(allow_private_url or ()), access_log, limits)
         import uvloop
 
         from reconciler.runtime.server import serve as run_server
 
         loop = _Loop(folder, served, serving.api_key)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_server(serving, listening, ready=loop.ready, beside=loop.run))
+            runner.run(run_server(serving, listening, ready=loop.ready, beside=loop.run, standings=loop.standings))
 
 
 def _target(name: str | None) -> Target:
@@ -89,6 +93,25 @@ class _Loop:
                 checked = history.checked(self._target.name)
             self._passed = checked is not None and checked >= self._started
         return self._passed
+
+    def standings(self) -> list[Standing]:
+        """How the loop's targets stand, for the runtime's metrics; called in a thread of its own."""
+        from reconciler.reconcile.history import History
+        from reconciler.runtime.metrics import Standing
+
+        if not self._folder.loop_database.exists():
+            return []
+        with History(self._folder.loop_database) as history:
+            return [
+                Standing(
+                    target=one.target,
+                    outcome=one.outcome,
+                    checked=one.checked,
+                    drift=len(history.drift(one.target)),
+                    passes=history.outcomes(one.target),
+                )
+                for one in history.targets()
+            ]
 
     async def run(self, url: str) -> None:
         root = context.repository.root

@@ -188,6 +188,11 @@ class History:
         )
         return [_pass(row) for row in rows]
 
+    def outcomes(self, target: str) -> dict[str, int]:
+        """How many of the passes that are kept ended how."""
+        rows = self._db.execute("SELECT outcome, count(*) FROM passes WHERE target=? GROUP BY 1", (target,))
+        return {str(outcome): int(count) for outcome, count in rows}
+
     def one(self, number: int) -> PassRow | None:
         """The pass of a number."""
         row = self._db.execute("SELECT * FROM passes WHERE id=?", (number,)).fetchone()

@@ -76,6 +76,7 @@ def build_app(
     extra_routes: Sequence[BaseRoute] = (),
     allow_private_urls: tuple[str, ...] = (),
     limits: Limits | None = None,
+    metrics: Metrics | None = None,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     log_to: TextIO | None = None,
     access_log: bool = True,
@@ -85,7 +86,8 @@ def build_app(
     `wake` tells the turn engine that something is due; `list_models` asks an account's provider; `ready` says whether
     what must come first has ended; `page` answers `GET /` for browsers; `extra_routes` come after ours and do their own
     asking for keys (`app.state.served.keys.caller(request)`). `allow_private_urls`: hosts, hosts with port or networks
-    that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be tried.
+    that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be tried;
+    `metrics`: where other parts count too.
     The log goes to `log_to`, standard error by default; without `access_log` it has no line for each request.
     Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
     """
@@ -94,7 +96,7 @@ def build_app(
         keys=Keys(api_key, store),
         notices=notices,
         streams=Streams(),
-        metrics=Metrics(),
+        metrics=metrics or Metrics(),
         wake=wake,
         list_models=list_models,
         ready=ready,

@@ -1,24 +1,48 @@
-"""What the runtime counts, for Prometheus: requests by route and status, and how long they took.
+"""What the runtime counts, for Prometheus: requests, turns, queues, model calls and tokens, and how targets stand.
 
-Before it comes `runtime/observe.py`, which tells it of each request; after it `GET /metrics`. Routes are counted by
-their pattern, never by their path: names, ids and secrets are no labels.
+Before it come `runtime/observe.py`, which tells it of each request, and `runtime/turns.py`, which tells it of each
+turn; after it `GET /metrics`. Routes are counted by their pattern, never by their path. Labels are names of targets and
+ids of bots, of these a bounded number: nothing secret, and nothing a customer chooses.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from reconciler.store.usage import Record
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+_TURN_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 90)
+_BOTS: Final = 1000  # whose turns are counted by their id; those of any more are counted together
+OTHERS: Final = "other"
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target stands: its last outcome and when that was (seconds since the epoch), the fields that differ on it,
+    and how many of the passes that are kept ended how."""
+
+    target: str
+    outcome: str
+    checked: float
+    drift: int
+    passes: Mapping[str, int]
 
 
 class Metrics:
-    """The counters of one runtime; `registry` takes those of other parts."""
+    """The counters of one runtime. `standings` asks how the targets of a loop beside it stand."""
 
-    def __init__(self) -> None:
+    def __init__(self, standings: Callable[[], Sequence[Standing]] | None = None) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        if standings is not None:
+            self.registry.register(_Standings(standings))
+        self._bots: set[str] = set()
         self._requests = Counter(
             "reconciler_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
         )
@@ -30,12 +54,73 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._turns = Counter("reconciler_turns", "Turns that ended", ["outcome"], registry=self.registry)
+        self._turn_seconds = Histogram(
+            "reconciler_turn_seconds",
+            "Time from a turn's start to its answer, by how it went",
+            ["outcome"],
+            buckets=_TURN_BUCKETS,
+            registry=self.registry,
+        )
+        self._asked = Counter(
+            "reconciler_model_calls", "Turns that a model was asked", ["bot", "outcome"], registry=self.registry
+        )
+        self._tokens = Counter(
+            "reconciler_model_tokens", "Tokens of the models", ["bot", "direction"], registry=self.registry
+        )
+        self._depth = Gauge("reconciler_queue_due", "Rows that are due now", ["queue"], registry=self.registry)
+
+    def turned(self, bot_id: str, record: Record) -> None:
+        """Counts one turn."""
+        if bot_id not in self._bots and len(self._bots) < _BOTS:
+            self._bots.add(bot_id)
+        bot = bot_id if bot_id in self._bots else OTHERS
+        self._turns.labels(record.outcome).inc()
+        self._turn_seconds.labels(record.outcome).observe(record.seconds)
+        if record.outcome != "unread":
+            self._asked.labels(bot, record.outcome).inc()
+        self._tokens.labels(bot, "in").inc(record.input)
+        self._tokens.labels(bot, "out").inc(record.output)
+
     def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
         """Counts one request; `seconds` None: a stream, whose length says nothing."""
         self._requests.labels(method, route, status).inc()
         if seconds is not None:
             self._seconds.labels(route).observe(seconds)
 
-    def text(self) -> bytes:
-        """All of it as Prometheus reads it."""
+    def text(self, depths: Mapping[str, int]) -> bytes:
+        """All of it as Prometheus reads it; `depths` are the queues as they are now."""
+        for queue, count in depths.items():
+            self._depth.labels(queue).set(count)
         return generate_latest(self.registry)
+
+
+class _Standings:
+    """The loop's part, asked for at each reading: it is another process's, and its history is the truth."""
+
+    def __init__(self, standings: Callable[[], Sequence[Standing]]) -> None:
+        self._standings = standings
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that registering asks nobody."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The standings as gauges."""
+        checked = GaugeMetricFamily(
+            "reconciler_target_checked_timestamp_seconds", "When last looked at", labels=["target"]
+        )
+        good = GaugeMetricFamily(
+            "reconciler_target_outcome", "How the last pass ended: 1", labels=["target", "outcome"]
+        )
+        drift = GaugeMetricFamily("reconciler_drift_fields", "Fields moved by somebody else", labels=["target"])
+        passes = GaugeMetricFamily(
+            "reconciler_passes", "Passes in the history, which keeps the last thousand", labels=["target", "outcome"]
+        )
+        for one in self._standings():
+            checked.add_metric([one.target], one.checked)
+            good.add_metric([one.target, one.outcome], 1)
+            drift.add_metric([one.target], one.drift)
+            for outcome, count in sorted(one.passes.items()):
+                passes.add_metric([one.target, outcome], count)
+        yield from (checked, good, drift, passes)

@@ -24,6 +24,8 @@ from reconciler.errors import Misuse
 from reconciler.llm.models import Models
 from reconciler.runtime.app import build_app
 from reconciler.runtime.console.page import chat_page
+from reconciler.runtime.limits import Limits
+from reconciler.runtime.metrics import Metrics, Standing
 from reconciler.runtime.notices import Notices
 from reconciler.runtime.turns import Engine
 from reconciler.store.sqlite import open_store
@@ -32,7 +34,8 @@ _GRACE: Final = 30.0  # seconds that running turns have to finish once the proce
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
-    """What a runtime process is started with; `address` is the file that names its URL while it runs."""
+    """What a runtime process is started with; `address` is the file that names its URL while it runs, `rate` and
+    `burst` how many requests each token may make a second, and at once."""
 
     host: str
     port: int
@@ -42,6 +45,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str
     openai_base_url: str | None
     allow_private_urls: tuple[str, ...] = ()
+    rate: float = 50
+    burst: float = 200
     access_log: bool = True
 
 
@@ -92,14 +97,15 @@ async def serve(
     ready: Callable[[], bool] = lambda: True,
     extra_routes: Sequence[BaseRoute] = (),
     beside: Callable[[str], Coroutine[Any, Any, None]] | None = None,
+    standings: Callable[[], Sequence[Standing]] | None = None,
 ) -> None:
     """Runs the runtime until SIGINT or SIGTERM. `beside` is started with the URL once it listens, and cancelled
-    before it stops."""
+    before it stops; `standings` tells how the targets of that loop stand."""
     store = open_store(serving.database, serving.secret_key)
     gate = Gate(serving.allow_private_urls)
     models = Models(serving.openai_base_url, gate=gate)
-    notices = Notices()
-    engine = Engine(store.fleet, store.chats, models, notices, gate=gate)
+    notices, metrics = Notices(), Metrics(standings)
+    engine = Engine(store.fleet, store.chats, models, notices, gate=gate, counts=metrics)
     app = build_app(
         store,
         api_key=serving.api_key,
@@ -110,6 +116,8 @@ async def serve(
         extra_routes=extra_routes,
         page=chat_page,
         allow_private_urls=serving.allow_private_urls,
+        limits=Limits(serving.rate, serving.burst),
+        metrics=metrics,
         access_log=serving.access_log,
     )
     config = uvicorn.Config(

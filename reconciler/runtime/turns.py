@@ -15,7 +15,7 @@ import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from reconciler.egress import Gate
 from reconciler.errors import Unavailable
@@ -28,6 +28,7 @@ from reconciler.runtime.observe import make_log
 from reconciler.runtime.sending import Lines, Post, Sender
 from reconciler.store.chats import DONE, FAILED, Chats
 from reconciler.store.leases import Claim, Ending
+from reconciler.store.usage import Record
 from reconciler.talk.effective import effective
 
 BATCH: Final = 200  # chats claimed in one transaction
@@ -36,6 +37,12 @@ POLL: Final = 1.0  # seconds between looks at the store that nothing asked for: 
 RETENTION: Final = 90 * 24 * 3600  # seconds, where an instance says nothing
 SWEEP: Final = 3600.0  # seconds between sweeps
 EXPIRE: Final = 60.0  # seconds between looks for sessions that nobody has written in for too long
+
+
+class Counts(Protocol):
+    """Is told of each turn that ended: whose it was, how it went, what it took."""
+
+    def turned(self, bot_id: str, record: Record) -> None: ...
 
 
 class Engine:
@@ -57,6 +64,7 @@ class Engine:
         fresh: Callable[[], str] = lambda: uuid.uuid4().hex,
         post: Post | None = None,
         gate: Gate | None = None,
+        counts: Counts | None = None,
         log: Any = None,
         limit: int = 2000,
         lease: float = 30.0,
@@ -65,6 +73,7 @@ class Engine:
         self._lines, self._chats, self._models, self._notices = lines, chats, models, notices
         self._clock, self._fresh, self._limit, self._lease, self._pause = clock, fresh, limit, lease, pause
         self._log = log or make_log()
+        self._counts = counts
         self._webhooks = Webhooks(gate=gate)
         self.sender = Sender(lines, chats, notices, post or self._webhooks, self._log, clock, pause)
         self._working: dict[tuple[str, str], tuple[Claim, asyncio.Task[None]]] = {}
@@ -219,8 +228,11 @@ class Engine:
         )
         for attempt in range(ATTEMPTS):
             try:
-                if await self._chats.finish(done, self._clock()) and reply.sayings:
-                    self.sender.said.set()
+                if await self._chats.finish(done, self._clock()):
+                    if self._counts is not None:
+                        self._counts.turned(turn.bot.id, reply.record)
+                    if reply.sayings:
+                        self.sender.said.set()
                 return
             except Unavailable:
                 if attempt == ATTEMPTS - 1:

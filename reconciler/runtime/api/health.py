@@ -6,6 +6,7 @@ And the two calls by which people come in: the check of a key, and the console's
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -17,6 +18,7 @@ from reconciler.runtime.body import read_body
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.keys import COOKIE, SESSION
 from reconciler.runtime.metrics import CONTENT_TYPE
+from reconciler.store.depths import depths
 
 _PATIENCE: Final = 2.0  # seconds that the store has to show that it can write
 
@@ -61,7 +63,9 @@ async def readyz(call: Call) -> Response:
 
 async def metrics(call: Call) -> Response:
     """Counters for Prometheus."""
-    return Response(call.served.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+    waiting = await call.served.store.db.read(lambda c: depths(c, time.time()))
+    text = await asyncio.to_thread(call.served.metrics.text, waiting)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
 async def verify(_: Call) -> Response:
@@ -96,7 +100,7 @@ async def logout(_: Call) -> Response:
 ENDPOINTS = (
     Endpoint("GET", "/", root, access="open"),
     Endpoint("GET", "/healthz", healthz, access="open"),
-    Endpoint("GET", "/readyz", readyz, access="open"),
+    Endpoint("GET", "/readyz", readyz, access="open", says=(503,)),
     Endpoint("GET", "/metrics", metrics, access="open"),
     Endpoint("POST", "/verify-creds", verify, access="global"),
     Endpoint("POST", "/console/login", login, "http/login", "open", guessed="body"),
