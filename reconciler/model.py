@@ -233,6 +233,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     `ids` are the target's ids of the owned objects that stay, by the name they are declared under. `faults` are what
     must be put right before any of it is applied. `strangers` counts instances that this repository never declared.
+    `owned` counts live objects of this repository by instance (YAML name) and kind, `empty` says that nothing is
+    declared; both are of the whole, also where only a part is planned.
     """
 
     target: str
@@ -245,6 +247,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     ids: Mapping[Ref, str] = {}
     faults: tuple[Refusal, ...] = ()
     strangers: int = 0
+    owned: Mapping[tuple[str, str], int] = {}
+    empty: bool = False
 
 
 # --- rows of the HTTP API ------------------------------------------------------------------------------------
@@ -441,6 +445,15 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 # --- reconciler.yaml -----------------------------------------------------------------------------------------
 
 
+class Gates(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of an instance one plan may change: percent of its owned objects that exist, where there are more than
+    `above` of them."""
+
+    updates: float = 30
+    deletes: float = 30
+    above: int = 10
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
     """One server to reconcile; `api_key` is `{"env": …}` or `{"file": …}`, `overlay` a folder of the repository."""
 
@@ -449,6 +462,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     url: str = "http://127.0.0.1:8080"
     api_key: Mapping[str, str] = msgspec.field(default_factory=lambda: {"env": "RECONCILER_API_KEY"})
     overlay: str | None = None
+    gates: Gates = Gates()
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):

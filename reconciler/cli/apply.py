@@ -106,9 +106,10 @@ class _Apply:
         from reconciler.plan.gate import gate
         from reconciler.plan.narrow import narrow
         from reconciler.reconcile.locks import one_pass
-        from reconciler.reconcile.once import carry_out, read_all, read_wanted
+        from reconciler.reconcile.once import allowances, carry_out, read_all, read_wanted
 
         wanted = read_wanted(here, self._target, ref=self._commit)
+        self._allow |= allowances(here.repository, self._commit)
         desired = resolve_secrets(wanted.desired, here.variables, here.repository.root)
         reach = connect(wanted.target, desired.source, self._parallel)
 
@@ -119,7 +120,7 @@ class _Apply:
             shown = planned(await read_all(reach)) if ask else None
             if shown is not None:
                 print_plan(shown)
-                gate(shown, self._allow)
+                gate(shown, self._allow, wanted.target.gates)
                 if not all(change.held for change in shown.changes) and not _agreed():
                     return None
             async with one_pass(context.data.path):
@@ -135,6 +136,7 @@ class _Apply:
                         self._history,
                         reach,
                         trigger="apply",
+                        gates=wanted.target.gates,
                         allow=self._allow,
                         parallel=self._parallel,
                         stop=stop,

@@ -14,7 +14,7 @@ from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, al
 from reconciler.errors import Misuse, ReconcilerError, Refusal
 
 if TYPE_CHECKING:
-    from reconciler.model import Plan
+    from reconciler.model import Gates, Plan
 
 CHANGES, ERROR = 2, 1  # exit codes of --detailed-exitcode
 
@@ -61,7 +61,8 @@ def plan(
     wanted_labels, permitted = labels(select), allowed(allow)
     gc.disable()  # a lot is built here, and next to nothing thrown away
     try:
-        found = narrow(asyncio.run(_plan(target, ref, worktree, permitted)), instance, wanted_labels)
+        whole, permitted, gates = asyncio.run(_plan(target, ref, worktree, permitted))
+        found = narrow(whole, instance, wanted_labels)
     except ReconcilerError as error:
         if not detailed_exitcode:
             raise
@@ -69,7 +70,7 @@ def plan(
         raise typer.Exit(ERROR) from error
     finally:
         gc.enable()
-    refused = tuple(refusals(found, permitted))
+    refused = tuple(refusals(found, permitted, gates))
     match format_:
         case Shape.json:
             put_json(document(found, [str(one) for one in refused]))
@@ -87,10 +88,13 @@ def _with(plan: Plan, refused: tuple[Refusal, ...]) -> Plan:
     return msgspec.structs.replace(plan, faults=(*plan.faults, *refused))
 
 
-async def _plan(target: str | None, ref: str | None, worktree: bool, allow: frozenset[str]) -> Plan:
+async def _plan(
+    target: str | None, ref: str | None, worktree: bool, allow: frozenset[str]
+) -> tuple[Plan, frozenset[str], Gates]:
+    """The plan, what is allowed (also by the commit itself), and the target's gates."""
     from reconciler.desired.check import read_desired
     from reconciler.desired.config import target_of
-    from reconciler.reconcile.once import Wanted, config_of, make_plan, read_all
+    from reconciler.reconcile.once import Wanted, allowances, config_of, make_plan, read_all
 
     here = site()
     commit, config = config_of(here.repository, ref, worktree=worktree)
@@ -108,4 +112,6 @@ async def _plan(target: str | None, ref: str | None, worktree: bool, allow: froz
     finally:
         await reach.close()
     wanted = Wanted(commit, config, chosen, desired)
-    return make_plan(here, wanted, desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
+    allow |= allowances(here.repository, commit)
+    plan = make_plan(here, wanted, desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
+    return plan, allow, chosen.gates

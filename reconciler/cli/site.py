@@ -33,7 +33,8 @@ Allow = Annotated[
     list[str] | None,
     typer.Option(
         "--allow",
-        help="Permit what would be refused: `delete-instance:NAME`, `empty` (nothing declared deletes everything).",
+        help="Permit what would be refused: `delete:N`, `update:N` (at most so many), `delete-instance:NAME`, `empty` "
+        "(nothing declared deletes everything); may be given again.",
         metavar="WHAT",
     ),
 ]
@@ -68,9 +69,12 @@ def labels(select: Sequence[str] | None) -> dict[str, str]:
 
 def allowed(allow: Sequence[str] | None) -> frozenset[str]:
     """`--allow` as a set. Raises Misuse for what nothing asks for."""
+    from reconciler.plan.gate import BRAKED, COUNT
+
     for one in allow or ():
-        if one != "empty" and not (one.startswith("delete-instance:") and one.partition(":")[2]):
-            raise Misuse(f"--allow {one}: there are delete-instance:NAME and empty")
+        what, _, value = one.partition(":")
+        if not (one == "empty" or (what == "delete-instance" and value) or (what in BRAKED and COUNT.fullmatch(value))):
+            raise Misuse(f"--allow {one}: there are delete:N, update:N, delete-instance:NAME and empty")
     return frozenset(allow or ())
 
 

@@ -14,7 +14,7 @@ from reconciler.desired.places import Places
 from reconciler.desired.read import read
 from reconciler.desired.text import Flaw, decode, line_and_column
 from reconciler.errors import InvalidBots, Misuse, Problem
-from reconciler.model import Config, Target
+from reconciler.model import Config, Gates, Target
 from reconciler.shape import Fault
 
 PATH: Final = "reconciler.yaml"
@@ -104,6 +104,7 @@ def _config(data: Mapping[str, Any]) -> Config:
             url=target.get("url", "http://127.0.0.1:8080"),
             api_key=target.get("apiKey", {"env": "RECONCILER_API_KEY"}),
             overlay=_folder(target["overlay"]) if "overlay" in target else None,
+            gates=_gates(target.get("gates", {})),
         )
         for name, target in data.get("targets", {}).items()
     )
@@ -116,6 +117,15 @@ def _config(data: Mapping[str, Any]) -> Config:
         interval=milliseconds(interval) / 1000 if isinstance(interval, str) else float(interval),
         prune=sync.get("prune", True),
         self_heal=sync.get("selfHeal", True),
+    )
+
+
+def _gates(data: Mapping[str, Any]) -> Gates:
+    usual = Gates()
+    return Gates(
+        updates=data.get("updates", usual.updates),
+        deletes=data.get("deletes", usual.deletes),
+        above=data.get("from", usual.above),
     )
 
 

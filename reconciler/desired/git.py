@@ -95,6 +95,11 @@ class Repository:
         parents = self._git("log", *span, "--", f":(top,literal){path}").decode().split("\n")
         return [line.split()[0] for line in parents if line]
 
+    def trailers(self, commit: str, key: str) -> list[str]:
+        """The values of a commit message's trailers of this key (git-interpret-trailers(1)), in their order."""
+        wanted = f"--format=%(trailers:key={key},valueonly,unfold)"
+        return self._git("show", "--no-patch", wanted, commit).decode("utf-8", "replace").split("\n")
+
     @property
     def shallow(self) -> bool:
         """Whether older commits were left out when this was cloned."""

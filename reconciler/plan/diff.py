@@ -7,6 +7,7 @@ says which objects differ and which commits their marks name, the shell looks th
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
@@ -133,6 +134,8 @@ def diff(
         ids={pair.object.ref: pair.live.id for pair in owned.pairs if pair.live is not None},
         faults=(*owned.faults, *_marks_lost(owned, desired), *_empty(desired, deletes, allow)),
         strangers=owned.strangers,
+        owned=_counted(owned),
+        empty=_declares_nothing(desired),
     )
 
 
@@ -263,11 +266,21 @@ def _users(owned: Owned, live: Live, gone: Collection[str]) -> dict[tuple[str, s
 
 
 def _empty(desired: Desired, deletes: list[Change], allow: Collection[str]) -> Iterator[Refusal]:
-    if deletes and "empty" not in allow and all(one.ref.kind == "Conversation" for one in desired.objects):
+    if deletes and "empty" not in allow and _declares_nothing(desired):
         yield Refusal(
             reason=f"nothing is declared, while {_count(len(deletes), 'object')} of this repository are live",
             remedy="check source.path in reconciler.yaml and the commit; --allow empty deletes them all",
         )
+
+
+def _declares_nothing(desired: Desired) -> bool:
+    return all(one.ref.kind == "Conversation" for one in desired.objects)
+
+
+def _counted(owned: Owned) -> dict[tuple[str, str], int]:
+    """How many live objects this repository has, by instance and kind."""
+    live = [pair.object.ref for pair in owned.pairs if pair.live is not None] + [ref for ref, _ in owned.orphans]
+    return dict(Counter((ref.instance, ref.kind) for ref in live))
 
 
 def _marks_lost(owned: Owned, desired: Desired) -> Iterator[Refusal]:

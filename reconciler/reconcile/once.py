@@ -19,9 +19,9 @@ from reconciler.desired.config import read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.desired.secrets import resolve_secrets
 from reconciler.errors import InvalidBots, Misuse, PlanRefused, ReconcilerError, Unavailable
-from reconciler.model import Config, Desired, Live, Plan, Target
+from reconciler.model import Config, Desired, Gates, Live, Plan, Target
 from reconciler.plan.diff import diff, questions
-from reconciler.plan.gate import gate
+from reconciler.plan.gate import TRAILER, gate
 from reconciler.plan.order import Step, order
 from reconciler.plan.own import undeclared_marks
 from reconciler.plan.render import count
@@ -92,6 +92,13 @@ def read_wanted(site: Site, target: str | None, *, ref: str | None = None, workt
     commit, config = config_of(site.repository, ref, worktree=worktree)
     chosen = target_of(config, target)
     return Wanted(commit, config, chosen, read_desired(site.repository, commit, config, chosen, site.cache))
+
+
+def allowances(repository: Repository, commit: str | None) -> frozenset[str]:
+    """What a commit's own message allows, as `--allow` would: the words of its `Reconciler-Allow` trailers."""
+    if commit is None:
+        return frozenset()
+    return frozenset(word for value in repository.trailers(commit, TRAILER) for word in value.replace(",", " ").split())
 
 
 def make_plan(
@@ -178,8 +185,19 @@ async def _pass(
     if live is None:
         return Ended(outcome="unchanged")
     config = wanted.config
-    plan = make_plan(site, wanted, resolved, live, prune=config.prune, self_heal=config.self_heal)
-    ended = await carry_out(plan, history, reach, trigger=trigger, parallel=parallel, stop=stop, began=began)
+    allow = allowances(site.repository, commit)
+    plan = make_plan(site, wanted, resolved, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
+    ended = await carry_out(
+        plan,
+        history,
+        reach,
+        trigger=trigger,
+        gates=wanted.target.gates,
+        allow=allow,
+        parallel=parallel,
+        stop=stop,
+        began=began,
+    )
     memory.version = live.version if ended.outcome == "unchanged" else None
     return ended
 
@@ -190,6 +208,7 @@ async def carry_out(
     reach: Reach,
     *,
     trigger: str,
+    gates: Gates,
     allow: Collection[str] = (),
     parallel: int = 10,
     stop: asyncio.Event | None = None,
@@ -206,7 +225,7 @@ async def carry_out(
             if field.origin in ("drift", "conflict")
         ],
     )
-    gate(plan, allow)
+    gate(plan, allow, gates)
     steps = order(plan)
     if not steps:
         return Ended(outcome="unchanged", plan=plan)

@@ -104,6 +104,7 @@ def test_a_part_a_working_tree_and_no_prune(cli: Cli, repo: Repo) -> None:
         (("plan", "--worktree", "--ref", "main"), 64, "exclude each other"),
         (("plan", "--select", "team"), 64, "LABEL=VALUE"),
         (("plan", "--allow", "all"), 64, "delete-instance:NAME"),
+        (("plan", "--allow", "delete:many"), 64, "delete:N"),
         (("plan", "--target", "nope"), 64, "nope"),
         (("plan", "--ref", "nope", "--detailed-exitcode"), 1, "nope"),
         (("apply",), 64, "--auto-approve"),

@@ -7,7 +7,7 @@ import pytest
 from reconciler.desired.config import desired_ref, read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse
-from reconciler.model import Config, Target
+from reconciler.model import Config, Gates, Target
 from tests.conftest import Repo
 
 HEAD = "apiVersion: reconciler/v1\nkind: Config\n"
@@ -24,7 +24,8 @@ def test_absent_empty_and_whole(repo: Repo) -> None:
         "source: {path: ./fleet//bots/, ref: main, name: acme}\n"
         "targets:\n"
         "  local: {type: runtime}\n"
-        "  far: {type: runtime, url: https://far.example.com, apiKey: {file: key}, overlay: overlays/far/}\n"
+        "  far: {type: runtime, url: https://far.example.com, apiKey: {file: key}, overlay: overlays/far/,"
+        " gates: {updates: 12.5, deletes: 0, from: 3}}\n"
         "sync: {interval: 2m, prune: false, selfHeal: false}\n"
     )
     repo.write("reconciler.yaml", text)
@@ -34,7 +35,13 @@ def test_absent_empty_and_whole(repo: Repo) -> None:
         name="acme",
         targets=(
             Target(name="local"),
-            Target(name="far", url="https://far.example.com", api_key={"file": "key"}, overlay="overlays/far"),
+            Target(
+                name="far",
+                url="https://far.example.com",
+                api_key={"file": "key"},
+                overlay="overlays/far",
+                gates=Gates(updates=12.5, deletes=0, above=3),
+            ),
         ),
         interval=120,
         prune=False,

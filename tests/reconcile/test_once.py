@@ -195,6 +195,7 @@ async def test_a_target_that_goes_away_is_not_tried_for_every_step(repo: Repo, s
     reach = Failing()
     await go(site, history, reach)
     repo.commit(fleet(**{name: bot_file(name, 7) for name in names}))
+    repo.git("commit", "--allow-empty", "-m", "All of them\n\nReconciler-Allow: update:30")
     reach.errors = {name: Unavailable("away") for name in names}
     ended = await go(site, history, reach, parallel=1)
     assert (ended.outcome, ended.walked and ended.walked.counts) == ("unavailable", {"failed": 3, "skipped": 27})
@@ -277,3 +278,23 @@ async def test_settings_compare_with_the_newest_mark_and_lost_commits_are_unknow
     plan = make_plan(site, wanted, wanted.desired, reach.model.live())
     assert {f.origin for c in plan.changes for f in c.fields} == {"unknown"}
     assert Ref("Settings", "bistro", "s") in {c.ref for c in plan.changes}
+
+
+async def test_a_commit_may_allow_what_a_gate_refuses(repo: Repo, site: Site, history: History) -> None:
+    repo.commit(fleet(a=bot_file("a"), b=bot_file("b")))
+    reach = InMemory(Model())
+    await go(site, history, reach)
+    gone: dict[str, str | None] = {"bots/bistro/a.yaml": None, "bots/bistro/b.yaml": None}
+    repo.commit(gone)
+    ended = await go(site, history, reach)
+    assert (ended.outcome, "All 2 bots of bistro would be deleted" in ended.message) == ("refused", True)
+    assert "Reconciler-Allow: delete:2" in ended.message
+    repo.git("commit", "--allow-empty", "-m", "Too few\n\nReconciler-Allow: delete:1")
+    assert (await go(site, history, reach)).outcome == "refused"
+    repo.git(
+        "commit",
+        "--allow-empty",
+        "-m",
+        "Closed for good\n\nReconciler-Allow: delete:2, update:7\nSigned-off-by: A <a@b>",
+    )
+    assert (await go(site, history, reach)).outcome == "applied"
