@@ -83,7 +83,7 @@ def said(text: str | None, refusal: str | None, cut: str | None) -> tuple[str, b
         raise ModelFailed("the provider's content filter stopped the answer")
     cut_off = cut in ("length", "max_output_tokens")
     if text and text.strip():
-        return text, cut_off
+        return text.encode("utf-8", "replace").decode(), cut_off  # JSON can carry halves of surrogate pairs
     if refusal:
         raise ModelFailed("the model refused to answer")
     if cut_off:

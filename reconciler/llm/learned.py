@@ -54,6 +54,15 @@ class Learned:
         model.refused = model.refused - {BOUND} if name == OLD_BOUND else model.refused | {name}
         return name
 
+    def lacks(self, key: Hashable, name: str) -> bool:
+        """Whether a server was found not to have something."""
+        return name in self._of(key).refused
+
+    def lack(self, key: Hashable, name: str) -> None:
+        """A server was found not to have something."""
+        model = self._of(key)
+        model.refused |= {name}
+
     def ratio(self, key: Hashable) -> float:
         """Tokens of the model for each token of `talk.prompt.tokens`."""
         return self._of(key).ratio

@@ -11,14 +11,17 @@ from typing import Any, Final
 
 from reconciler.egress import Gate
 from reconciler.llm import demo
-from reconciler.llm.answer import Answer
+from reconciler.llm.answer import Answer, ModelFailed
 from reconciler.llm.breaker import REST
+from reconciler.llm.files import BYTES, Files, NotFetched
 from reconciler.llm.functions import Functions
 from reconciler.llm.openai import OpenAI
-from reconciler.model import DEMO, Account
+from reconciler.model import DEMO, Account, Media
 from reconciler.talk.prompt import Request, fitted
 
 TURN_SECONDS: Final = 90.0  # for a turn with all its rounds and retries
+READ_SECONDS: Final = 30.0  # for reading one file of it, before that
+TEXT_BYTES: Final = 16 << 10  # of a document
 
 
 class Models:
@@ -34,7 +37,7 @@ class Models:
         gate: Gate | None = None,
     ) -> None:
         gate = gate or Gate()
-        self._functions = Functions(gate)
+        self._functions, self._files = Functions(gate), Files(gate)
         self._openai = OpenAI(openai_base_url, self._functions, pause, rest, gate)
         self._seconds = seconds
 
@@ -43,6 +46,23 @@ class Models:
         if account.base_url == DEMO:
             return demo.answer(fitted(request))
         return await self._openai.answer(account, request, time.monotonic() + self._seconds)
+
+    async def read(self, account: Account, media: Media) -> str:
+        """What a voice message or a text document says, never blank; 30 s at the most. Raises ModelFailed."""
+        deadline = time.monotonic() + READ_SECONDS
+        heard = media.kind == "audio"
+        if heard and account.base_url == DEMO:
+            raise ModelFailed("the built-in demo model hears no audio")
+        try:
+            data = media.data or await self._files.fetch(media.url or "", BYTES if heard else TEXT_BYTES)
+        except NotFetched as error:
+            raise ModelFailed(f"the {media.kind} could not be fetched: {error}") from error
+        if heard:
+            return await self._openai.transcribe(account, data, media.mime, deadline)
+        text = data.decode("utf-8-sig", "replace").replace("\0", "").strip()
+        if not text or text.count("\ufffd") > len(text) // 10:
+            raise ModelFailed("the document holds no text")
+        return text
 
     async def list_models(self, account: Account) -> list[dict[str, Any]]:
         """The models that an account may use, as OpenAI describes them. Raises Rejected (502, 504)."""
@@ -54,3 +74,4 @@ class Models:
         """Closes all connections."""
         await self._openai.close()
         await self._functions.close()
+        await self._files.close()

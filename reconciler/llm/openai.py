@@ -24,6 +24,7 @@ from reconciler.llm.functions import Functions
 from reconciler.llm.learned import Learned
 from reconciler.llm.patience import REQUEST_SECONDS, Patience, reason
 from reconciler.llm.responses import ask_responses
+from reconciler.llm.transcription import transcribe
 from reconciler.model import Account
 from reconciler.talk.prompt import Request, fitted
 
@@ -82,6 +83,19 @@ class OpenAI:
             raise ModelFailed("the model did not answer in time", asking.usage) from error
         except (AttributeError, TypeError, IndexError, ValueError) as error:  # the SDK does not check what it is sent
             raise ModelFailed("the model's answer is not of the API's shape", asking.usage) from error
+
+    async def transcribe(self, account: Account, audio: bytes, mime: str, deadline: float) -> str:
+        """The words of a voice message by `deadline` (of time.monotonic), never blank. Raises ModelFailed."""
+        client = await self._client(account)
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await transcribe(
+                    client, _content(account), audio, mime, deadline, patience=self._patience, learned=self._learned
+                )
+        except TimeoutError as error:
+            raise ModelFailed("the model server did not answer in time") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ModelFailed("the model server's answer is not of the API's shape") from error
 
     async def list_models(self, account: Account) -> list[dict[str, Any]]:
         """The models that an account may use, by id. Raises Rejected: 502 refused, 504 no answer."""

@@ -22,7 +22,7 @@ class FakeOpenAI:
                 first, *rows = head.split("\r\n")
                 headers = {k.lower(): v.strip() for k, _, v in (row.partition(":") for row in rows if row)}
                 body = await reader.readexactly(int(headers.get("content-length", 0)))
-                self.seen.append((first.split()[1], headers, json.loads(body) if body else {}))
+                self.seen.append((first.split()[1], headers, _read(body, headers)))
                 answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
                 if answer == "reset":
                     writer.transport.abort()
@@ -39,6 +39,12 @@ class FakeOpenAI:
             pass
         finally:
             writer.close()
+
+
+def _read(body, headers):
+    if not body:
+        return {}
+    return json.loads(body) if "json" in headers.get("content-type", "") else body
 
 
 @asynccontextmanager

@@ -55,12 +55,19 @@ class Model:
     def __init__(self) -> None:
         self.requests = []
         self.fails: list[Exception] = []
+        self.files = []
 
     async def answer(self, account, request) -> Answer:
         self.requests.append(request)
         if self.fails:
             raise self.fails.pop(0)
         return Answer(f"re: {request.messages[-1].text}")
+
+    async def read(self, account, media) -> str:
+        self.files.append(media)
+        if self.fails:
+            raise self.fails.pop(0)
+        return f"{media.kind} {(media.data or b'').decode()}"
 
     @property
     def asked(self) -> list[str]:
@@ -105,7 +112,7 @@ class Stand:
             jid=jid,
             from_me=fields.pop("from_me", False),
             push_name=fields.pop("push_name", "Ana"),
-            kind="conversation",
+            kind=fields.pop("kind", "conversation"),
             text=text,
             at=fields.pop("at", self.now),
             **fields,

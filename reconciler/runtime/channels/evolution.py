@@ -16,7 +16,7 @@ from typing import Any, Final
 from reconciler.model import Heard, Media
 
 MEDIA_LIMIT: Final = 5 << 20  # bytes of a file
-DOCUMENT_LIMIT: Final = 64 << 10  # bytes of a document that is read as text
+DOCUMENT_LIMIT: Final = 16 << 10  # bytes of a document that is read as text: what a history can hold
 _URL_LIMIT: Final = 2048
 _CARDS: Final = 10  # contacts of one message that are read
 
