@@ -1,4 +1,6 @@
-"""Writes docs/reference/ from the schemas and the commands' --help; with --check says whether it is up to date."""
+"""Writes docs/reference/ from the schemas and the commands' --help, and the transitions in docs/conversation.md from
+reconciler/talk; with --check says whether they are up to date.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from reconciler import shape
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
+DIAGRAM_PAGE = ROOT / "docs" / "conversation.md"
 NOTE = "<!-- Made by script/docs.py from {source}; do not edit. -->\n\n"
 
 
@@ -25,18 +28,37 @@ def main() -> int:
         "commands.md": commands_page(),
     }
     stale = [name for name, text in pages.items() if current(name) != text]
+    conversation = DIAGRAM_PAGE.read_text()
+    drawn = with_diagram(conversation)
     if "--check" in sys.argv:
         broken = list(broken_links())
         for name in stale:
             print(f"docs/reference/{name} is not what the code says: run `python script/docs.py`", file=sys.stderr)
         for line in broken:
             print(line, file=sys.stderr)
-        return bool(stale or broken)
+        if drawn != conversation:
+            print("docs/conversation.md shows other transitions: run `python script/docs.py`", file=sys.stderr)
+        return bool(stale or broken or drawn != conversation)
+    if drawn != conversation:
+        DIAGRAM_PAGE.write_text(drawn)
+        print("wrote docs/conversation.md")
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name in stale:
         (REFERENCE / name).write_text(pages[name])
         print(f"wrote docs/reference/{name}")
     return 0
+
+
+def with_diagram(page: str) -> str:
+    """The page with the transitions of a session as the code has them between its marks."""
+    from reconciler.talk.diagram import mermaid
+
+    before, mark, rest = page.partition("<!-- transitions: ")
+    note, _, rest = rest.partition("\n")
+    _, end, after = rest.partition("<!-- /transitions -->")
+    assert mark, "docs/conversation.md has lost its marks"
+    assert end, "docs/conversation.md has lost its marks"
+    return f"{before}{mark}{note}\n```mermaid\n{mermaid()}\n```\n{end}{after}"
 
 
 def current(name: str) -> str | None:
