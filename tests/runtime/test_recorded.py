@@ -23,8 +23,6 @@ from reconciler.store.sqlite import open_store
 from tests.runtime.chats.differences import DIFFERENCES
 
 RECORDED = [json.loads(row) for row in (Path(__file__).parent / "chats" / "recorded.jsonl").read_text().splitlines()]
-KINDS = ("image_message", "audio_message", "other_text_types")  # which content is read: tests of the channel
-RECORDED = [one for one in RECORDED if one["scenario"] not in KINDS]
 BEGIN = 1_767_225_600.0
 NUMBER = "5538320000000"
 

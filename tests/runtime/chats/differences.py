@@ -112,4 +112,36 @@ DIFFERENCES: dict[str, tuple[str, dict[str, Any]]] = {
             "rows": [row("opened", f"55118{n}000", bot) for n, bot in enumerate(OPERATORS)],
         },
     ),
+    "image_message": (
+        "base64 goes to the model as a data URL; an image that is nowhere is what its caption says, or unread",
+        {
+            "asked": [
+                (101, 4, "what is this?\n<http://127.0.0.1:18999/cat.jpg>"),
+                (101, 6, "what is this?\n<data:image/jpeg;base64,aGVsbG8=>"),
+                (101, 8, "what is this?"),
+            ],
+            "said": [
+                "echo: what is this?\n<http://127.0.0.1:18999/cat.jpg>",
+                "echo: what is this?\n<data:image/jpeg;base64,aGVsbG8=>",
+                "echo: what is this?",
+                "UNKNOWN",
+            ],
+        },
+    ),
+    "audio_message": (
+        "without speechToText a bot is found, and audio is answered with its unknownMessage",
+        {"said": ["UNKNOWN"], "rows": [row("opened", "5511935380036", 101)]},
+    ),
+    "other_text_types": (
+        "a location is read as a whole; a document is what its caption says",
+        {
+            "asked": [
+                (101, 4, "extended"),
+                (101, 6, "Location: -23.5, -46.6"),
+                (101, 8, "btn1"),
+                (101, 10, "my doc"),
+            ],
+            "said": ["echo: extended", "echo: Location: -23.5, -46.6", "echo: btn1", "echo: my doc"],
+        },
+    ),
 }
