@@ -62,3 +62,16 @@ def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path):
     for chat in range(10):  # in order, too
         numbers = [int(n) for jid, text in said if jid == f"c{chat}" for n in re.findall(r"<(\d+)>", text)]
         assert numbers == sorted(numbers)
+
+
+def test_the_whole_runtime_killed_under_load_says_everything_once_at_a_recording_webhook():
+    """One short run of the script that does ten long ones."""
+    done = subprocess.run(
+        [sys.executable, "bench/kill.py", "--runs", "1", "--seconds", "3"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert "0 lost, 0 doubled" in done.stdout
