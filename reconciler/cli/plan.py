@@ -61,7 +61,7 @@ def plan(
     wanted_labels, permitted = labels(select), allowed(allow)
     gc.disable()  # a lot is built here, and next to nothing thrown away
     try:
-        whole, permitted, gates = asyncio.run(_plan(target, ref, worktree, permitted))
+        whole, permitted, gates = asyncio.run(fresh_plan(target, ref, worktree, permitted))
         found = narrow(whole, instance, wanted_labels)
     except ReconcilerError as error:
         if not detailed_exitcode:
@@ -88,7 +88,7 @@ def _with(plan: Plan, refused: tuple[Refusal, ...]) -> Plan:
     return msgspec.structs.replace(plan, faults=(*plan.faults, *refused))
 
 
-async def _plan(
+async def fresh_plan(
     target: str | None, ref: str | None, worktree: bool, allow: frozenset[str]
 ) -> tuple[Plan, frozenset[str], Gates]:
     """The plan, what is allowed (also by the commit itself), and the target's gates."""

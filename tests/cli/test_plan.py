@@ -38,7 +38,7 @@ def cli(
         import importlib
 
         fresh = Context()
-        for name in ("plan", "apply", "run", "status", "history", "sync", "site"):
+        for name in ("plan", "apply", "run", "status", "history", "sync", "site", "drift", "why"):
             module = importlib.import_module(f"reconciler.cli.{name}")
             if hasattr(module, "context"):
                 monkeypatch.setattr(module, "context", fresh)

@@ -9,6 +9,7 @@ from reconciler.errors import Misuse, Rejected, Unavailable
 from reconciler.live.client import AnswerLost
 from reconciler.model import Live, Mark, Ref
 from reconciler.plan.order import Step
+from reconciler.reconcile import why
 from reconciler.reconcile.history import History
 from reconciler.reconcile.once import Ended, Memory, Site, commit_of, make_plan, read_wanted, run_pass
 from tests.conftest import Repo
@@ -298,3 +299,17 @@ async def test_a_commit_may_allow_what_a_gate_refuses(repo: Repo, site: Site, hi
         "Closed for good\n\nReconciler-Allow: delete:2, update:7\nSigned-off-by: A <a@b>",
     )
     assert (await go(site, history, reach)).outcome == "applied"
+
+
+async def test_why_names_the_step_that_failed_until_it_is_done(repo: Repo, site: Site, history: History) -> None:
+    repo.commit(fleet(a=bot_file("a"), b=bot_file("b")))
+    reach = Failing(a=Rejected(400, "no such model"))
+    ended = await go(site, history, reach)
+    failed = why.recorded(history, "local", Ref("Bot", "bistro", "a"))
+    assert [(one.topic, one.text) for one in failed] == [
+        ("failed", "the last pass was partial: create Bot bistro/a: 400: no such model"),
+        ("failed", f"pass {ended.number}: create failed: 400: no such model"),
+    ]
+    reach.errors = {}
+    await go(site, history, reach)
+    assert why.recorded(history, "local", Ref("Bot", "bistro", "a")) == []

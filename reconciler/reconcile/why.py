@@ -1,0 +1,99 @@
+"""Why a bot is not as its file says, or never answers: findings from what is declared, planned and written down.
+
+Before it a command read git, the target and the history, as far as they are to be had; after it the findings are
+printed. Only what is certain is said: of triggers, that one can never win is claimed in proven cases only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import msgspec
+
+from reconciler.errors import Refusal
+from reconciler.model import Desired, Line, Plan, Ref
+from reconciler.plan.render import field_lines
+from reconciler.reconcile.history import GOOD, History
+from reconciler.reconcile.rehearse import line_of
+from reconciler.talk.match import explain
+
+Topic = Literal["not applied", "drifted", "blocked", "failed", "never answers", "note"]
+_PASSES: Final = 20  # looked through for a bot's last step
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One reason; `text` may have further lines."""
+
+    topic: Topic
+    text: str
+
+
+def found_bots(desired: Desired, name: str) -> list[Ref]:
+    """The declared bots that `INSTANCE/NAME` or `NAME` means."""
+    instance, slash, bot = name.rpartition("/")
+    refs = [one.ref for one in desired.objects if one.ref.kind == "Bot"]
+    return [ref for ref in refs if ref.name == bot and (not slash or ref.instance == instance)]
+
+
+def planned(plan: Plan, ref: Ref, refused: Iterable[Refusal]) -> list[Finding]:
+    """What differs on the target, and what stops the plan."""
+    found = []
+    change = next((one for one in plan.changes if one.ref == ref), None)
+    if change is not None:
+        held = f"; it is held: {change.held}" if change.held else ""
+        if change.action == "create":
+            found.append(Finding("not applied", f"it is not on {plan.target} yet{held}"))
+        for field in change.fields:
+            topic: Topic = "drifted" if field.origin in ("drift", "conflict") else "not applied"
+            lines = "\n".join(line.strip() for _, line in field_lines(field))
+            found.append(Finding(topic, f"{lines}{held}"))
+        found += [Finding("blocked", str(refusal)) for refusal in refused]
+    return found
+
+
+def recorded(history: History, target: str, ref: Ref) -> list[Finding]:
+    """How the last pass ended where it ended badly, and how the bot's own last step did."""
+    found = []
+    row = next((one for one in history.targets() if one.target == target), None)
+    if row is not None and row.outcome not in GOOD:
+        topic: Topic = "blocked" if row.outcome in ("refused", "invalid", "unavailable") else "failed"
+        found.append(Finding(topic, f"the last pass was {row.outcome}: {row.message}"))
+    for one in history.passes(_PASSES, target):
+        steps = [step for step in history.steps(one.id) if (step.kind, step.instance, step.name) == _key(ref)]
+        if steps:
+            bad = [step for step in steps if step.outcome not in ("done", "waiting", "started")]
+            found += [Finding("failed", f"pass {one.id}: {step.action} {step.outcome}: {step.message}") for step in bad]
+            break
+    return found
+
+
+def _key(ref: Ref) -> tuple[str, str, str]:
+    return ref.kind, ref.instance, ref.name
+
+
+def answering(desired: Desired, ref: Ref) -> list[Finding]:
+    """Why a bot can never start, and who takes the very text that it waits for."""
+    line = line_of(desired, ref.instance)
+    bot = next(one for one in line.bots if one.id == ref.name)
+    if not bot.enabled:
+        return [Finding("never answers", "it is disabled (`enabled: false`)")]
+    if line.settings is not None and line.settings.openai_id_fallback == bot.id:
+        return _as_fallback(line, bot.trigger_type)
+    if bot.trigger_type == "none":
+        return [
+            Finding("never answers", "its trigger is `none`, and it is not the fallback bot of its instance's Settings")
+        ]
+    if bot.trigger_type == "keyword" and bot.trigger_operator != "regex" and bot.trigger_value:
+        first = next((one for one in explain(line, bot.trigger_value) if one.matched), None)
+        if first is not None and first.bot.id != bot.id:
+            said = f"{bot.trigger_value!r} alone starts {first.bot.id} ({first.by}), which is asked before it"
+            return [Finding("note", said)]
+    return []
+
+
+def _as_fallback(line: Line, trigger: str) -> list[Finding]:
+    every = next((one for one in line.bots if one.enabled and one.trigger_type == "all"), None)
+    if trigger != "none" or every is None:
+        return []
+    return [Finding("never answers", f"it is the fallback bot, but {every.id} takes every message (trigger `all`)")]
