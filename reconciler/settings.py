@@ -87,6 +87,15 @@ class DataFolder:
         return self.path / "lock"
 
     @property
+    def loop_lock(self) -> Path:
+        return self.path / "loop.lock"
+
+    @property
+    def restoring(self) -> Path:
+        """There while a restore puts files in place: a folder with it is not whole."""
+        return self.path / "restoring"
+
+    @property
     def log(self) -> Path:
         return self.path / "log"
 

@@ -36,6 +36,8 @@ COMMANDS: Final = {
     "schema": "schema:schema",
     "run": "run:run",
     "serve": "serve:serve",
+    "backup": "backup:backup",
+    "restore": "restore:restore",
 }
 
 _STAYING: Final = frozenset({"up", "serve", "run", "chat"})  # processes that stay: their memory matters more

@@ -87,6 +87,8 @@ def only_one(folder: DataFolder) -> Iterator[None]:
             raise Misuse(
                 f"a runtime (process {holder}) already runs on {folder.path}: stop it, or choose another --data"
             ) from error
+        if folder.restoring.exists():
+            raise Misuse(f"a restore into {folder.path} did not end: repeat it, `reconciler restore FILE --force`")
         import os
 
         lock.truncate(0)

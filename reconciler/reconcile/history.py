@@ -100,7 +100,10 @@ class History:
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._db.row_factory = sqlite3.Row
             with alone(path):
-                if self._db.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
+                known: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+                if known > SCHEMA:
+                    raise Misuse(f"{path} was written by a newer reconciler: start that version, or restore a backup")
+                if known < SCHEMA:
                     migrate(self._db)
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")

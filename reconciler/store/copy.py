@@ -1,0 +1,45 @@
+"""Whole copies of a database, taken while others read and write it.
+
+Before it come `store/sqlite.py`, which keeps one before tables change, and `reconciler backup`; after it a file of its
+own, which holds one commit. Source: https://sqlite.org/backup.html.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from reconciler.errors import Misuse, Unavailable
+
+
+def copy_database(source: sqlite3.Connection | Path, target: Path) -> None:
+    """Copies a database into a new file, mode 0600. Raises Unavailable where that fails; no half of it is left."""
+    making = target.with_name(f"{target.name}.making")
+    making.unlink(missing_ok=True)
+    os.close(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(making)) as copy:
+            if isinstance(source, Path):
+                with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as opened:
+                    opened.backup(copy)
+            else:
+                source.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log beside it
+        making.replace(target)
+    except (sqlite3.Error, OSError) as error:
+        with suppress(OSError):
+            making.unlink()
+        raise Unavailable(f"{target} cannot be made: {error}") from error
+
+
+def check_database(path: Path) -> None:
+    """Raises Misuse where a file is no whole database."""
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            found = opened.execute("PRAGMA integrity_check").fetchone()[0]
+    except sqlite3.Error as error:
+        raise Misuse(f"{path.name} is no whole database: {error}") from error
+    if found != "ok":
+        raise Misuse(f"{path.name} is no whole database: {found}")
