@@ -27,6 +27,7 @@ class _Ill(msgspec.Struct):
     rest: float = 0.0
     until: float = 0.0
     probing: bool = False
+    why: str = ""
 
 
 class Breakers:
@@ -43,8 +44,8 @@ class Breakers:
             return False
         if (left := ill.until - self._clock()) > 0 or ill.probing:
             raise ModelFailed(
-                f"the model server failed {ill.failures} times in a row and is left alone; "
-                f"it is tried again in {max(1, round(left))} s"
+                f"{ill.failures} requests in a row failed, so none is sent for {max(1, round(left))} s; "
+                f"the last: {ill.why}"
             )
         ill.probing = True
         return True
@@ -53,11 +54,11 @@ class Breakers:
         """The server answered, be it with a refusal of this one request."""
         self._ill.pop(key, None)
 
-    def failed(self, key: Hashable, probe: bool) -> None:
-        """A request failed for good."""
+    def failed(self, key: Hashable, probe: bool, why: str) -> None:
+        """A request failed for good; `why` is told while the circuit is open."""
         ill = self._ill.setdefault(key, _Ill())
         self._ill.move_to_end(key)
-        ill.failures += 1
+        ill.failures, ill.why = ill.failures + 1, why
         if ill.failures >= LIMIT and (probe or not ill.probing):
             ill.rest = min(LONGEST, ill.rest * 2 if probe else ill.rest or self._rest)
             ill.until, ill.probing = self._clock() + ill.rest, False

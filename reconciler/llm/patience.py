@@ -25,6 +25,7 @@ T = TypeVar("T")
 ATTEMPTS: Final = 6  # for one request, within the turn's deadline
 REQUEST_SECONDS: Final = 60.0  # for one attempt
 _RETRIED: Final = {408, 409, 429, 500, 502, 503, 504, 529}
+_AWAY, _LATE = "the model server could not be reached", "the model server did not answer in time"
 _ACCOUNT: Final = {401, 402, 403, 407}  # what says that the account is no good, whatever is asked
 
 
@@ -50,13 +51,13 @@ class Patience:
             found = await self._ask(send, deadline, mended, 1 if probe else ATTEMPTS)
         except _Final as final:
             if final.ill:
-                self._breakers.failed(key, probe)
+                self._breakers.failed(key, probe, str(final))
             else:
                 self._breakers.answered(key)
             raise ModelFailed(str(final)) from final.__cause__
         except asyncio.CancelledError:  # the turn's deadline, or the runtime stops
             if time.monotonic() >= deadline:
-                self._breakers.failed(key, probe)
+                self._breakers.failed(key, probe, _LATE)
             elif probe:
                 self._breakers.cancelled(key)
             raise
@@ -90,7 +91,8 @@ class Patience:
             except openai.APIConnectionError as error:
                 if why := forbidden(error):
                     raise _Final(f"the model server was not called: {why}", False) from error
-                failed, least, cause = _Final("the model server could not be reached", True), 0.0, error
+                late = isinstance(error, openai.APITimeoutError)
+                failed, least, cause = _Final(_LATE if late else _AWAY, True), 0.0, error
             except openai.OpenAIError as error:
                 raise _Final("the model's answer could not be read", False) from error
             wait = max(least, self._pause * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311

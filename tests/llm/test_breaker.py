@@ -15,7 +15,7 @@ class Circuit:
 
     def request(self, works):
         probe = self.breakers.admit("a")
-        (self.breakers.answered("a") if works else self.breakers.failed("a", probe))
+        (self.breakers.answered("a") if works else self.breakers.failed("a", probe, "the model server answered 503"))
 
     def fail(self, times=LIMIT):
         for _ in range(times):
@@ -50,7 +50,9 @@ def test_opens_after_failures_in_a_row(circuit):
 
 def test_says_when_it_is_tried_again(circuit):
     circuit.fail()
-    with pytest.raises(ModelFailed, match=f"failed {LIMIT} times in a row .* tried again in 10 s"):
+    with pytest.raises(
+        ModelFailed, match=f"{LIMIT} requests in a row failed, .* for 10 s; the last: the model server answered 503"
+    ):
         circuit.request(works=True)
 
 
@@ -89,7 +91,7 @@ def test_requests_that_were_under_way_do_not_end_a_probe(circuit):
     circuit.fail()
     circuit.now += 10
     assert circuit.breakers.admit("a") is True
-    circuit.breakers.failed("a", False)
+    circuit.breakers.failed("a", False, "late")
     assert circuit.shut
 
 
@@ -97,5 +99,5 @@ def test_accounts_that_are_kept_are_bounded(monkeypatch):
     monkeypatch.setattr("reconciler.llm.breaker._KEPT", 3)
     breakers = Breakers()
     for n in range(5):
-        breakers.failed(n, False)
+        breakers.failed(n, False, "no")
     assert len(breakers._ill) == 3
