@@ -16,6 +16,11 @@ from reconciler.llm.answer import Answer, ModelFailed
 from tests.store.standing import Stand
 from tests.talk.rows import everyone, keyword
 
+
+class Died(BaseException):
+    """The process dies in the middle of a turn: nobody gives the chat back."""
+
+
 JIDS = st.sampled_from(["ana", "bob"])
 
 
@@ -31,13 +36,18 @@ class Chat(RuleBasedStateMachine):
         self.order: dict[str, list[int]] = {"ana": [], "bob": []}
         self.running: Counter[str] = Counter()
         self.number = 0
-        self.fail: Exception | None = None
+        self.fail: BaseException | None = None
+        self.switch: tuple[str, str] | None = None
+        self.silent: dict[str, int] = {}  # chats whose session is over, and how much their bots had said by then
 
     async def answer(self, account, request) -> Answer:
         """The model: sees what is consumed, in which order, and that no chat has two turns at once."""
         self.running[request.jid] += 1
         assert self.running[request.jid] == 1
         await asyncio.sleep(0)
+        if self.switch is not None and self.switch[0] == request.jid:
+            await self.stand.chats.set_status("inst", *self.switch, self.stand.now)
+            self.silent[request.jid] = len(await self.stand.replies(request.jid))
         self.running[request.jid] -= 1
         if self.fail is not None:
             error, self.fail = self.fail, None
@@ -69,11 +79,20 @@ class Chat(RuleBasedStateMachine):
         if twice:
             assert not self.do(self.stand.hear(text, id=f"m{text}", jid=jid))
         self.heard[jid].append(text)
+        self.silent.pop(jid, None)
 
     @rule(jid=JIDS)
     def customer_finishes(self, jid):
+        self.silent.pop(jid, None)
         self.do(self.stand.hear("stop", jid=jid))
         self.do(self.stand.work())
+        session = self.do(self.stand.session(jid))
+        if session is None or session.status == "closed":
+            self.silent[jid] = len(self.do(self.stand.replies(jid)))
+
+    @rule()
+    def sessions_that_are_over_are_ended(self):
+        self.do(self.stand.engine.expire())
 
     @rule(jid=JIDS)
     def human_writes(self, jid):
@@ -84,13 +103,23 @@ class Chat(RuleBasedStateMachine):
     def status_is_switched(self, jid, status):
         self.do(self.stand.work())
         self.do(self.stand.chats.set_status("inst", jid, status, self.stand.now))
+        self.silent.pop(jid, None)
+
+    @rule(jid=JIDS, status=st.sampled_from(["paused", "closed", "delete"]))
+    def status_is_switched_while_the_model_thinks(self, jid, status):
+        async def switched():
+            self.switch = (jid, status)
+            await self.stand.work()
+            self.switch = None
+
+        self.do(switched())
 
     @rule(seconds=st.sampled_from([0.25, 1.0, 5.0]))
     def time_passes(self, seconds):
         self.stand.now += seconds
         self.do(self.stand.work())
 
-    @rule(error=st.sampled_from([ModelFailed("no"), RuntimeError("bug")]))
+    @rule(error=st.sampled_from([ModelFailed("no"), RuntimeError("bug"), Died()]))
     def model_fails_once(self, error):
         self.fail = error
 
@@ -116,6 +145,11 @@ class Chat(RuleBasedStateMachine):
             assert said == sorted(set(said))
 
     @invariant()
+    def a_session_that_is_over_never_speaks(self):
+        for jid, said in self.silent.items():
+            assert len(self.do(self.stand.replies(jid))) == said
+
+    @invariant()
     def paused_says_nothing(self):
         for jid in ("ana", "bob"):
             session = self.do(self.stand.session(jid))
@@ -129,6 +163,7 @@ class Chat(RuleBasedStateMachine):
 
     def teardown(self):
         self.fail = None
+        self.do(self.stand.chats.take_over())
         for _ in range(6):
             self.stand.now += 4
             self.do(self.stand.work())
