@@ -7,7 +7,6 @@ Source: WhatsApp's message types as Baileys has them (`WAProto`); `base64` and `
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Callable, Mapping
@@ -191,7 +190,7 @@ def _bytes(value: object) -> bytes | None:
     if len(value) > MEDIA_LIMIT * 4 / 3 + 4:
         return None
     try:
-        data = base64.b64decode(value, validate=True)
+        data = binascii.a2b_base64(value, strict_mode=True)  # as b64decode(validate=True), nearly twice as fast
     except (binascii.Error, ValueError):
         return None
     return data if 0 < len(data) <= MEDIA_LIMIT else None
