@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from reconciler.errors import ReconcilerError
@@ -16,6 +18,9 @@ class Usage(msgspec.Struct, frozen=True):
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(self.input + other.input, self.output + other.output, self.cached + other.cached)
+
+
+_NOTHING: Final = Usage()
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -43,6 +48,6 @@ class ModelFailed(ReconcilerError):
     `usage` is what the turn took all the same.
     """
 
-    def __init__(self, reason: str, usage: Usage = Usage()) -> None:  # noqa: B008 (frozen)
+    def __init__(self, reason: str, usage: Usage = _NOTHING) -> None:
         super().__init__(reason)
         self.usage = usage

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from reconciler.llm.answer import Answer, ModelFailed, Usage
 from reconciler.model import Account, Line, Media, Session, Spoken
 from reconciler.runtime.hearing import Turn
-from reconciler.runtime.reading import Reads, read, with_files
+from reconciler.runtime.reading import BYTES, Reads, read, with_files
 from reconciler.store.outbox import Saying
 from reconciler.store.usage import Outcome, Record
 from reconciler.talk.effective import effective
 from reconciler.talk.prompt import HISTORY, Content, Request, compose, parts
+
+
+_NO_USAGE: Final = Usage()
 
 
 class Answers(Reads, Protocol):
@@ -32,7 +35,7 @@ class Answers(Reads, Protocol):
 class Kept(Protocol):
     """Where the files of messages are, and where what was heard in them is kept: the chats' store."""
 
-    async def media(self, seqs: Sequence[int]) -> dict[int, Media]: ...
+    async def media(self, seqs: Sequence[int], most: int) -> dict[int, Media]: ...
 
     async def read_out(self, texts: Mapping[int, str]) -> None: ...
 
@@ -51,7 +54,7 @@ async def answer(
     """Answers a turn. A model that fails is a reply too; any other exception is a bug and goes on."""
     start = time.monotonic()
     account = line.accounts.get(turn.bot.openai_creds_id)
-    files = await kept.media(seqs) if (seqs := with_files(turn.messages)) else {}
+    files = await kept.media(seqs, BYTES) if (seqs := with_files(turn.messages)) else {}
     listen = bool(line.settings and line.settings.speech_to_text)
     reading = await read(models, account, turn.messages, files, listen)
     if reading.heard:
@@ -96,8 +99,8 @@ class _Took(msgspec.Struct, frozen=True):
         self,
         outcome: Outcome,
         failure: str | None,
-        usage: Usage = Usage(),
-        calls: int = 0,  # noqa: B008 (frozen)
+        usage: Usage = _NO_USAGE,
+        calls: int = 0,
     ) -> Record:
         return Record(
             outcome=outcome,

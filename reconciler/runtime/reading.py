@@ -20,6 +20,7 @@ from reconciler.talk.prompt import Content
 
 PLAIN: Final = frozenset({"conversation", "extendedTextMessage"})  # kinds that never have a file
 IMAGES: Final = 10  # of one turn; the newest are looked at
+BYTES: Final = 25 << 20  # of one turn's files; the newest are read (OpenAI takes 50 MB of a request, in base64)
 
 
 class Reads(Protocol):

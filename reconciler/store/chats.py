@@ -135,9 +135,9 @@ class Chats:
         """As `leases.finish`."""
         return await self._db.write(lambda connection: leases.finish(connection, done, now))
 
-    async def media(self, seqs: Sequence[int]) -> dict[int, Media]:
+    async def media(self, seqs: Sequence[int], most: int) -> dict[int, Media]:
         """As `media.load`."""
-        return await self._db.read(lambda connection: media.load(connection, seqs))
+        return await self._db.read(lambda connection: media.load(connection, seqs, most))
 
     async def read_out(self, texts: Mapping[int, str]) -> None:
         """Keeps what was heard in audio as the text of its message (by place in the transcript): it was paid for."""
@@ -145,6 +145,21 @@ class Chats:
         await self._db.write(
             lambda connection: connection.executemany("UPDATE messages SET text = ? WHERE seq = ?", rows).rowcount
         )
+
+    async def recall(self, turn: str) -> dict[str, str]:
+        """What was kept of a turn (a request's key) before its process died, by name."""
+        select = "SELECT name, value FROM memos WHERE session_id = ? AND turn = ?"
+        key = (turn.partition(":")[0], turn)
+        return await self._db.read(lambda connection: dict(connection.execute(select, key).fetchall()))
+
+    async def keep(self, turn: str, name: str, value: str) -> None:
+        """Keeps something of a turn until it ends. The first value of a name stays; nothing of a session that is gone."""
+        statement = (
+            "INSERT INTO memos (session_id, turn, name, value) SELECT id, ?, ?, ? FROM sessions WHERE id = ?"
+            " ON CONFLICT DO NOTHING"
+        )
+        row = (turn, name, value.encode("utf-8", "replace").decode(), turn.partition(":")[0])
+        await self._db.write(lambda connection: connection.execute(statement, row).rowcount)
 
     async def retry(self, claim: leases.Claim, at: float) -> bool:
         """As `leases.retry`."""

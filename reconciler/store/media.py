@@ -20,12 +20,16 @@ def keep(connection: sqlite3.Connection, seq: int, media: Media) -> None:
     )
 
 
-def load(connection: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Media]:
-    """The files of messages, by their place in the transcript."""
-    found = {}
-    for seq in seqs:
-        row = connection.execute("SELECT kind, mime, url, name, data FROM media WHERE seq = ?", (seq,)).fetchone()
+def load(connection: sqlite3.Connection, seqs: Sequence[int], most: int) -> dict[int, Media]:
+    """The files of messages, by their place in the transcript; the newest, of `most` bytes together."""
+    found: dict[int, Media] = {}
+    for seq in sorted(seqs, reverse=True):
+        row = connection.execute(
+            "SELECT kind, mime, url, name, data FROM media WHERE seq = ? AND coalesce(length(data), 0) <= ?",
+            (seq, most),
+        ).fetchone()
         if row is not None:
             kind, mime, url, name, data = row
             found[seq] = Media(kind=kind, mime=mime, url=url, name=name, data=data)
+            most -= len(data or b"")
     return found

@@ -353,7 +353,7 @@ async def test_thoughts_go_along_with_function_calls(models, fake):
     assert [item["type"] for item in sent[2][6:]] == ["function_call", "function_call_output"]
 
 
-async def test_200_accounts_at_once_each_with_its_own_key(fake, monkeypatch):
+async def test_accounts_at_once_each_with_its_own_key(fake, monkeypatch):
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
         monkeypatch.setenv(name, "leaked")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Leaked: yes")
@@ -364,9 +364,9 @@ async def test_200_accounts_at_once_each_with_its_own_key(fake, monkeypatch):
         own = account(fake.url, id=str(n), api_key=Secret(f"sk-tenant-{n}"), organization=f"org-{n}" if n % 2 else None)
         await models.answer(own, request(messages=(Utterance("user", f"I am {n}"),)))
 
-    await asyncio.gather(*(ask(n) for n in range(200) for _ in range(2)))
+    await asyncio.gather(*(ask(n) for n in range(20) for _ in range(2)))
     await models.close()
-    assert len(fake.seen) == 400
+    assert len(fake.seen) == 40
     for _, headers, body in fake.seen:
         n = int(body["messages"][0]["content"].removeprefix("I am "))
         assert headers["authorization"] == f"Bearer sk-tenant-{n}"

@@ -30,8 +30,8 @@ async def test_a_file_is_kept_beside_its_message_and_read_once_more(stand):
     claims, _ = await stand.chats.claim(stand.now, 10, 30)
     seqs = [one.seq for one in claims[0].inbox]
     assert [one.heard.media for one in claims[0].inbox] == [None, None]
-    assert await stand.chats.media(seqs) == {seqs[0]: PHOTO}
-    assert await stand.chats.media([]) == {}
+    assert await stand.chats.media(seqs, 100) == {seqs[0]: PHOTO}
+    assert await stand.chats.media([], 100) == {}
 
 
 @pytest.mark.parametrize("case", ["ignored", "answered", "forgotten", "of an instance that goes"])
@@ -47,6 +47,14 @@ async def test_a_file_goes_when_its_message_is_done_with(stand, case):
         await stand.work()
         await stand.later(3)
     assert await count(stand, "media") == 0
+
+
+async def test_of_many_files_the_newest_are_read(stand):
+    await stand.bots()
+    for size in (5, 3, 4):
+        await stand.hear(None, media=Media(kind="audio", mime="audio/ogg", data=b"x" * size))
+    await stand.hear(None, media=Media(kind="audio", mime="audio/ogg", url="https://files.example/v"))
+    assert sorted(await stand.chats.media([1, 2, 3, 4], 8)) == [2, 3, 4]
 
 
 async def test_the_same_message_twice_keeps_one_file(stand):
