@@ -17,6 +17,8 @@ from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, al
 from reconciler.errors import InvalidBots, Misuse, PlanRefused, ReconcilerError, Refusal, Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.model import Desired, Live, Plan
     from reconciler.plan.order import Step
     from reconciler.reconcile.apply import Ending
@@ -52,13 +54,23 @@ def apply(
         reconciler apply --instance bistro --no-prune
         reconciler apply --allow delete-instance:bistro
     """
-    if not auto_approve and not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise Misuse("apply asks on a terminal, and this is none: add --auto-approve")
+    must_ask("apply", auto_approve)
     from reconciler.reconcile.history import History
 
     with History(context.data.make().loop_database) as history:
-        run = _Apply(history, target, ref, allowed(allow), prune=not no_prune, parallel=parallelism)
+        run = Apply(history, target, ref, allowed(allow), prune=not no_prune, parallel=parallelism)
         ended = asyncio.run(run.run(instance, labels(select), ask=not auto_approve))
+    finish(ended, format_)
+
+
+def must_ask(command: str, auto_approve: bool) -> None:
+    """Raises Misuse where there is nobody to ask."""
+    if not auto_approve and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Misuse(f"{command} asks on a terminal, and this is none: add --auto-approve")
+
+
+def finish(ended: Ended | None, format_: Format) -> None:
+    """Prints how it ended; leaves with its exit code where that is not well."""
     if ended is None:
         say("nothing was applied")
         raise typer.Exit(FAILED)
@@ -67,8 +79,11 @@ def apply(
         raise typer.Exit(UNAVAILABLE if ended.outcome == "unavailable" else FAILED)
 
 
-class _Apply:
-    """One fresh plan, shown, agreed to and carried out; failures are written down too."""
+class Apply:
+    """One fresh plan, shown, agreed to and carried out; failures are written down too.
+
+    `agreed` is called before the first step, when nothing stands in the way any more.
+    """
 
     def __init__(
         self,
@@ -77,11 +92,14 @@ class _Apply:
         ref: str | None,
         allow: frozenset[str],
         *,
-        prune: bool,
         parallel: int,
+        prune: bool = True,
+        trigger: str = "apply",
+        agreed: Callable[[], None] = lambda: None,
     ) -> None:
         self._history, self._target, self._ref, self._allow = history, target, ref, allow
         self._prune, self._parallel = prune, parallel
+        self._trigger, self._agreed = trigger, agreed
         self._commit: str | None = None
         self._began = time.time()
 
@@ -97,7 +115,7 @@ class _Apply:
             outcomes: dict[type[ReconcilerError], str] = {InvalidBots: "invalid", PlanRefused: "refused"}
             outcome = outcomes.get(type(error), "unavailable" if isinstance(error, Unavailable) else "")
             if outcome:
-                number = self._history.begin(name, self._commit, "apply", started=self._began)
+                number = self._history.begin(name, self._commit, self._trigger, started=self._began)
                 self._history.end(number, outcome, str(error)[:4000])
             raise
 
@@ -109,6 +127,7 @@ class _Apply:
         from reconciler.reconcile.once import allowances, carry_out, read_all, read_wanted
 
         wanted = read_wanted(here, self._target, ref=self._commit)
+        self._refuse_quarantined(wanted.target.name)
         self._allow |= allowances(here.repository, self._commit)
         desired = resolve_secrets(wanted.desired, here.variables, here.repository.root)
         reach = connect(wanted.target, desired.source, self._parallel)
@@ -121,12 +140,16 @@ class _Apply:
             if shown is not None:
                 print_plan(shown)
                 gate(shown, self._allow, wanted.target.gates)
-                if not all(change.held for change in shown.changes) and not _agreed():
+                idle = self._trigger == "apply" and all(change.held for change in shown.changes)
+                if not idle and not _agreed():
                     return None
             async with one_pass(context.data.path):
                 plan = planned(await read_all(reach))
                 if shown is not None and plan.changes != shown.changes:
                     raise PlanRefused((_MOVED,))
+                if self._trigger == "rollback":
+                    gate(plan, self._allow, wanted.target.gates)
+                self._agreed()
                 stop = asyncio.Event()
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -135,7 +158,7 @@ class _Apply:
                         plan,
                         self._history,
                         reach,
-                        trigger="apply",
+                        trigger=self._trigger,
                         gates=wanted.target.gates,
                         allow=self._allow,
                         parallel=self._parallel,
@@ -155,6 +178,20 @@ class _Apply:
                 number=ended.number,
             )
         return ended
+
+    def _refuse_quarantined(self, target: str) -> None:
+        """Raises PlanRefused for a commit that was rolled back: the loop would put back what this applies."""
+        found = self._history.holds.quarantined(target, self._commit)
+        if found is not None and self._trigger == "apply":
+            bad = found.bad[:8]
+            raise PlanRefused(
+                (
+                    Refusal(
+                        reason=f"{bad} is quarantined: it was rolled back to {found.good[:8]}",
+                        remedy=f"commit a correction, or take it out: reconciler rollback --to {bad}",
+                    ),
+                )
+            )
 
     def _planned(self, here: Site, wanted: Wanted, desired: Desired, live: Live) -> Plan:
         from reconciler.reconcile.once import make_plan

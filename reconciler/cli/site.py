@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.cli.context import context
-from reconciler.errors import Misuse, Unavailable
+from reconciler.errors import InvalidBots, Misuse, Unavailable
 
 if TYPE_CHECKING:
     from reconciler.live.runtime import Runtime
@@ -76,6 +76,22 @@ def allowed(allow: Sequence[str] | None) -> frozenset[str]:
         if not (one == "empty" or (what == "delete-instance" and value) or (what in BRAKED and COUNT.fullmatch(value))):
             raise Misuse(f"--allow {one}: there are delete:N, update:N, delete-instance:NAME and empty")
     return frozenset(allow or ())
+
+
+def target_name(given: str | None) -> str:
+    """A target's name: the one given, if there is such a one, or the first.
+
+    Where reconciler.yaml cannot be read, the names are those of earlier passes. Raises Misuse for unknown names.
+    """
+    from reconciler.desired.config import target_of
+    from reconciler.reconcile.once import commit_of
+
+    try:
+        return target_of(commit_of(context.repository, None)[1], given).name
+    except InvalidBots:
+        with history() as records:
+            known = [row.target for row in records.targets()]
+        return given or next(iter(known), "local")
 
 
 def history() -> History:

@@ -49,7 +49,10 @@ def status(
 def _state(records: History, row: TargetRow, running: bool) -> dict[str, Any]:
     from reconciler.reconcile.history import GOOD
 
-    wanted = _wanted() or row.wanted
+    desired = _wanted()
+    skipped = records.holds.quarantined(row.target, desired)
+    wanted = skipped.good if skipped else desired or row.wanted
+    suspended = records.holds.suspended(row.target)
     drift = records.drift(row.target)
     good = row.outcome in GOOD
     if row.outcome == "unavailable":
@@ -59,7 +62,9 @@ def _state(records: History, row: TargetRow, running: bool) -> dict[str, Any]:
     return {
         "target": row.target,
         "sync": sync,
-        "health": "Healthy" if good else "Degraded",
+        "health": "Suspended" if suspended else "Healthy" if good else "Degraded",
+        "suspended": suspended,
+        "quarantined": skipped,
         "wanted": wanted,
         "applied": row.applied,
         "outcome": row.outcome,
@@ -87,6 +92,11 @@ def _wanted() -> str | None:
 
 def _show(one: dict[str, Any]) -> None:
     put(f"{one['target']}: {one['sync']}, {one['health']}")
+    if held := one["suspended"]:
+        put(f"  suspended {held.reason}, since {when(held.since)} (reconciler resume)")
+    if skipped := one["quarantined"]:
+        until = f"{skipped.good[:8]} stands in its place until another commit comes"
+        put(f"  skipped   {skipped.bad[:8]}, rolled back {when(skipped.since)}: {until}")
     put(f"  wanted    {(one['wanted'] or 'unknown')[:8]}")
     put(f"  applied   {(one['applied'] or 'nothing yet')[:8] if one['applied'] else 'nothing yet'}")
     number = f" (reconciler show {one['lastPass']})" if one["lastPass"] else ""

@@ -9,7 +9,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import put, say
-from reconciler.cli.site import TargetName, history
+from reconciler.cli.site import TargetName, history, target_name
 from reconciler.errors import EXIT_CODES, InvalidBots, PlanRefused, Unavailable
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def sync(
             "or make one pass with `reconciler apply`"
         )
     with history() as records:
-        name = target or _first()
+        name = target_name(target)
         request = records.ask(name)
         touch(folder)
         ended = _wait(records, request, name, timeout)
@@ -55,18 +55,6 @@ def sync(
         say(line)
     if code := _EXITS.get(ended.outcome, 1):
         raise typer.Exit(code)
-
-
-def _first() -> str:
-    """The first target of reconciler.yaml; where that cannot be read, of the commit that last could."""
-    from reconciler.reconcile.once import commit_of
-
-    try:
-        return commit_of(context.repository, None)[1].targets[0].name
-    except InvalidBots:
-        with history() as records:
-            known = [row.target for row in records.targets()]
-        return known[0] if known else "local"
 
 
 def _wait(records: History, request: int, target: str, timeout: float) -> PassRow:

@@ -50,7 +50,7 @@ def why(
         from reconciler.reconcile.history import History
 
         with History(path) as history:
-            found += recorded(history, name, chosen)
+            found += recorded(history, name, chosen, wanted.commit)
     found += answering(wanted.desired, chosen)
     return _print(f"{chosen.instance}/{chosen.name}", list(dict.fromkeys(found)), format_)
 

@@ -19,6 +19,7 @@ from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
 from reconciler.plan.render import field_document, shown_spec
 from reconciler.reconcile.history_tables import SCHEMA, alone, migrate, transaction
+from reconciler.reconcile.holds import Holds
 
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
 _MADE: Final = 500  # characters kept of a field's value where the object was made
@@ -32,6 +33,7 @@ OUTCOMES: Final = (
     "stopped",  # told to stop before its last step
     "invalid",  # the commit is no desired state
     "refused",  # a gate stopped the plan
+    "suspended",  # something to do, left undone
     "unavailable",  # the target did not answer
     "interrupted",  # its process ended within it
 )
@@ -107,6 +109,7 @@ class History:
                     migrate(self._db)
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
+            self.holds = Holds(self._db)
         except (sqlite3.OperationalError, OSError) as error:
             raise Unavailable(f"the history {path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:

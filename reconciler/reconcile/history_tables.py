@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-SCHEMA: Final = 1  # PRAGMA user_version of a file whose tables are current
+SCHEMA: Final = 2  # PRAGMA user_version of a file whose tables are current
 
 _TABLES: Final = (
     'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
@@ -31,6 +31,12 @@ _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT, asked REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS answers (request INTEGER NOT NULL REFERENCES requests(id) ON DELETE CASCADE,"
     " target TEXT NOT NULL, pass INTEGER NOT NULL, PRIMARY KEY (request, target)) WITHOUT ROWID",
+)
+
+_HOLDS: Final = (
+    "CREATE TABLE suspended (target TEXT PRIMARY KEY, reason TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE quarantined (target TEXT NOT NULL, bad TEXT NOT NULL, good TEXT NOT NULL, since REAL NOT NULL,"
+    " allow TEXT NOT NULL, PRIMARY KEY (target, bad)) WITHOUT ROWID",
 )
 
 
@@ -64,6 +70,11 @@ def migrate(db: sqlite3.Connection) -> None:
     @migrations()
     def first(tables: Any) -> None:
         for statement in _TABLES:
+            tables.execute(statement)
+
+    @migrations()
+    def m002_holds(tables: Any) -> None:
+        for statement in _HOLDS:
             tables.execute(statement)
 
     db.execute("PRAGMA journal_mode=WAL")

@@ -167,7 +167,8 @@ class _Course:
         if trigger != "retry":
             self._failures = 0
         async with one_pass(self._data):
-            ended = await self._pass(commit, trigger)
+            held = None if asked else self._history.holds.suspended(self._name)  # who asks, gets a pass
+            ended = await self._pass(commit, trigger, held.reason if held else "")
         if ended.number is not None:
             self._history.answer(asked, self._name, ended.number)
         self._first = False
@@ -178,7 +179,7 @@ class _Course:
         if ended.outcome == "unavailable":
             await self.close()
 
-    async def _pass(self, commit: str | None, trigger: str) -> Ended:
+    async def _pass(self, commit: str | None, trigger: str, suspended: str) -> Ended:
         return await run_pass(
             self._site,
             self._history,
@@ -189,6 +190,7 @@ class _Course:
             commit=commit,
             parallel=self._parallel,
             stop=self._stop,
+            suspended=suspended,
         )
 
     def _open(self) -> Closing:
@@ -199,7 +201,7 @@ class _Course:
 
     def _plan_next(self, ended: Ended) -> None:
         now = asyncio.get_running_loop().time()
-        if ended.outcome in GOOD or ended.outcome in ("invalid", "refused"):
+        if ended.outcome in GOOD or ended.outcome in ("invalid", "refused", "suspended"):
             self._failures = 0
             self.due = now + self._interval()
             return

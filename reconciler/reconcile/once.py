@@ -24,7 +24,7 @@ from reconciler.plan.diff import diff, questions
 from reconciler.plan.gate import TRAILER, gate
 from reconciler.plan.order import Step, order
 from reconciler.plan.own import undeclared_marks
-from reconciler.plan.render import count
+from reconciler.plan.render import count, summary
 from reconciler.reconcile.apply import Ending, Reach, Walked, walk
 from reconciler.reconcile.history import History
 from reconciler.reconcile.past import Past
@@ -136,16 +136,23 @@ async def run_pass(
     commit: str | None = None,
     parallel: int = 10,
     stop: asyncio.Event | None = None,
+    suspended: str = "",
 ) -> Ended:
     """One pass of the loop for one target; never raises what was foreseen, but writes it down and returns it.
 
-    `commit` is the one found already, where the caller looked. A pass that found nothing to do, or fails as it did
+    `commit` is the one found already, where the caller looked; one in quarantine gives way to the commit that it was
+    rolled back to. `suspended` is the reason to look and not apply. A pass that found nothing to do, or fails as it did
     before, is written down only if somebody asked for it or committed.
     """
     began = time.time()
     try:
         commit = commit or commit_of(site.repository, None)[0]
-        ended = await _pass(site, history, target, reach, memory, commit, trigger, parallel, stop, began)
+        instead = history.holds.quarantined(target, commit)
+        commit = instead.good if instead else commit
+        allow = frozenset(instead.allow if instead else ())
+        ended = await _pass(
+            site, history, target, reach, memory, commit, trigger, parallel, stop, began, allow, suspended
+        )
     except InvalidBots as error:
         ended = Ended(outcome="invalid", message=str(error)[:_MESSAGE], error=error)
     except PlanRefused as error:
@@ -169,6 +176,8 @@ async def _pass(
     parallel: int,
     stop: asyncio.Event | None,
     began: float,
+    allow: frozenset[str],
+    suspended: str,
 ) -> Ended:
     if memory.wanted is None or memory.wanted.commit != commit:
         memory.version = memory.wanted = None
@@ -185,8 +194,12 @@ async def _pass(
     if live is None:
         return Ended(outcome="unchanged")
     config = wanted.config
-    allow = allowances(site.repository, commit)
+    allow |= allowances(site.repository, commit)
     plan = make_plan(site, wanted, resolved, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
+    if suspended and any(not change.held for change in plan.changes):
+        note_drift(plan, history)
+        waiting = f"suspended ({suspended}): {summary(plan)}"
+        return Ended(outcome="suspended", message=waiting[:_MESSAGE], plan=plan)
     ended = await carry_out(
         plan,
         history,
@@ -200,6 +213,19 @@ async def _pass(
     )
     memory.version = live.version if ended.outcome == "unchanged" else None
     return ended
+
+
+def note_drift(plan: Plan, history: History) -> None:
+    """Writes down what moved on the live side; the first sight of each field is kept."""
+    history.drifting(
+        plan.target,
+        [
+            (change.ref.kind, change.ref.instance, change.ref.name, field.field)
+            for change in plan.changes
+            for field in change.fields
+            if field.origin in ("drift", "conflict")
+        ],
+    )
 
 
 async def carry_out(
@@ -216,15 +242,7 @@ async def carry_out(
     began: float | None = None,
 ) -> Ended:
     """Judges a plan and applies it, every step written down. Raises PlanRefused."""
-    history.drifting(
-        plan.target,
-        [
-            (change.ref.kind, change.ref.instance, change.ref.name, field.field)
-            for change in plan.changes
-            for field in change.fields
-            if field.origin in ("drift", "conflict")
-        ],
-    )
+    note_drift(plan, history)
     gate(plan, allow, gates)
     steps = order(plan)
     if not steps:

@@ -52,12 +52,17 @@ def planned(plan: Plan, ref: Ref, refused: Iterable[Refusal]) -> list[Finding]:
     return found
 
 
-def recorded(history: History, target: str, ref: Ref) -> list[Finding]:
-    """How the last pass ended where it ended badly, and how the bot's own last step did."""
+def recorded(history: History, target: str, ref: Ref, commit: str | None = None) -> list[Finding]:
+    """What holds `commit` back, how the last pass ended where it ended badly, and how the bot's own last step did."""
     found = []
+    if held := history.holds.suspended(target):
+        found.append(Finding("blocked", f"{target} is suspended: {held.reason}"))
+    if skipped := history.holds.quarantined(target, commit):
+        said = f"{skipped.bad[:8]} is quarantined: {skipped.good[:8]} stands in its place until another commit comes"
+        found.append(Finding("blocked", said))
     row = next((one for one in history.targets() if one.target == target), None)
     if row is not None and row.outcome not in GOOD:
-        topic: Topic = "blocked" if row.outcome in ("refused", "invalid", "unavailable") else "failed"
+        topic: Topic = "failed" if row.outcome in ("failed", "partial", "stopped") else "blocked"
         found.append(Finding(topic, f"the last pass was {row.outcome}: {row.message}"))
     for one in history.passes(_PASSES, target):
         steps = [step for step in history.steps(one.id) if (step.kind, step.instance, step.name) == _key(ref)]

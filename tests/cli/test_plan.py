@@ -38,7 +38,19 @@ def cli(
         import importlib
 
         fresh = Context()
-        for name in ("plan", "apply", "run", "status", "history", "sync", "site", "drift", "why"):
+        for name in (
+            "plan",
+            "apply",
+            "run",
+            "status",
+            "history",
+            "sync",
+            "site",
+            "drift",
+            "why",
+            "suspend",
+            "rollback",
+        ):
             module = importlib.import_module(f"reconciler.cli.{name}")
             if hasattr(module, "context"):
                 monkeypatch.setattr(module, "context", fresh)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import sqlite3
 from pathlib import Path
@@ -82,3 +83,20 @@ def test_processes_may_make_the_file_at_once(tmp_path: Path) -> None:
     for process in processes:
         process.join(20)
     assert [process.exitcode for process in processes] == [0] * 4
+
+
+def test_a_file_of_an_earlier_release_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "loop.db"
+    with History(path) as history:
+        history.begin("local", "c" * 40, "start")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in (
+            "DROP TABLE suspended",
+            "DROP TABLE quarantined",
+            "DELETE FROM _sqlite_migrations WHERE name='m002_holds'",
+            "PRAGMA user_version=1",
+        ):
+            db.execute(statement)
+    with History(path) as history:
+        assert history.holds.suspended("local") is None
+        assert len(history.passes()) == 1

@@ -211,3 +211,47 @@ async def test_commits_in_a_linked_worktree_wake_the_loop(repo: Repo, data: Path
         await until(lambda: bots(reach.model) == {"a": 1})
         side.commit(fleet(a=bot_file("a", 2)))
         await until(lambda: bots(reach.model) == {"a": 2})
+
+
+async def test_a_suspended_target_is_looked_at_and_synced_on_demand(repo: Repo, site: Site, data: Path) -> None:
+    repo.commit(fleet(a=bot_file("a", 1)))
+    reach, told = InMemory(Model()), list[Ended]()
+    with History(data / "loop.db") as history:
+        async with looping(site, data, lambda target: reach, told):
+            await until(lambda: told and told[-1].outcome == "applied")
+            history.holds.suspend("local", "incident 12")
+            row = next(row for row in reach.model.rows.values() if row["kind"] == "Bot")
+            row["spec"]["debounceTime"] = 5
+            reach.model.version += 1
+            repo.commit(fleet(a=bot_file("a", 2)))
+            await until(lambda: told[-1].outcome == "suspended")
+            assert "incident 12" in told[-1].message
+            assert bots(reach.model) == {"a": 1}
+            assert [one.field for one in history.drift("local")] == ["debounceTime"]
+            request = history.ask("local")
+            touch(data)
+            await until(lambda: history.answered(request, "local"))
+            assert bots(reach.model) == {"a": 2}
+            repo.commit(fleet(a=bot_file("a", 3)))
+            await until(lambda: told[-1].outcome == "suspended")
+            assert history.holds.resume("local")
+            history.ask("local")
+            touch(data)
+            await until(lambda: bots(reach.model) == {"a": 3})
+
+
+async def test_a_commit_that_was_rolled_back_is_skipped_until_another_comes(repo: Repo, site: Site, data: Path) -> None:
+    good = repo.commit(fleet(a=bot_file("a", 1)))
+    bad = repo.commit(fleet(a=bot_file("a", 2)))
+    reach, told = InMemory(Model()), list[Ended]()
+    with History(data / "loop.db") as history:
+        history.holds.roll_back("local", bad, good, {"delete:3"})
+        async with looping(site, data, lambda target: reach, told):
+            await until(lambda: told and told[-1].outcome == "applied")
+            assert bots(reach.model) == {"a": 1}
+            assert history.targets()[0].applied == good
+            newer = repo.commit(fleet(a=bot_file("a", 3)))
+            await until(lambda: bots(reach.model) == {"a": 3})
+            await until(lambda: history.targets()[0].applied == newer)
+            repo.git("reset", "-q", "--hard", bad)
+            await until(lambda: bots(reach.model) == {"a": 1})
