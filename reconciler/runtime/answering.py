@@ -22,7 +22,6 @@ from reconciler.store.usage import Outcome, Record
 from reconciler.talk.effective import effective
 from reconciler.talk.prompt import HISTORY, Content, Request, compose, parts
 
-
 _NO_USAGE: Final = Usage()
 
 
