@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -29,6 +29,9 @@ from reconciler.store.rows import Fields
 from reconciler.store.vault import Vault
 
 T = TypeVar("T")
+
+_LIST: Final = 2 << 20  # bytes of a list that is kept in memory
+_LISTS: Final = 4  # lists kept
 Seen = tuple[str, ...] | None  # the ETags of the states on which a change may be made; None: on any
 
 
@@ -41,6 +44,7 @@ class Fleet:
         self.directory = Directory()
         self._lines: dict[str, Line] = {}
         self._parts: dict[str, bytes] = {}
+        self._lists: dict[str, list[bytes]] = {}  # of bots, the newest few: find is asked for most
         self._epochs: dict[str, int] = {}
         self._versions: dict[str, int] = {}
         self._version, self._id = 0, ""
@@ -115,6 +119,7 @@ class Fleet:
                 self._epochs[instance_id] = self._epochs.get(instance_id, 0) + 1
                 self._lines.pop(instance_id, None)
                 self._parts.pop(instance_id, None)
+                self._lists.pop(instance_id, None)
                 self._version = self._versions[instance_id] = done.result()[1]
                 if self.directory.by_id(instance_id) is None:
                     del self._versions[instance_id]
@@ -263,7 +268,18 @@ class Fleet:
 
     async def bots(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
         """The instance's bots as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""
-        return await self._db.read(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
+        if limit >= 0 or offset:
+            return await self._db.read(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
+        if (kept := self._lists.get(instance_id)) is not None:
+            return list(kept)
+        epoch = self._epochs.get(instance_id, 0)
+        found = await self._db.read(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
+        with self._lock:
+            if self._epochs.get(instance_id, 0) == epoch and sum(map(len, found)) <= _LIST:
+                self._lists[instance_id] = list(found)
+                while len(self._lists) > _LISTS:
+                    del self._lists[next(iter(self._lists))]
+        return found
 
     async def credentials(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
         """The instance's credentials as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""

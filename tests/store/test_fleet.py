@@ -239,3 +239,21 @@ def test_the_vault_round_trips(secret: str, key: str) -> None:
     assert vault.is_session(vault.session(), 60)
     assert not vault.is_session(sealed, 60)
     assert not vault.is_session("é", 60)
+
+
+async def test_a_kept_list_is_never_an_old_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of bots is kept in memory while nothing changes; whoever takes it apart takes his own."""
+    monkeypatch.setattr("reconciler.store.fleet._LISTS", 1)
+    id, other = await instance(store), await instance(store, "Other")
+    for number in range(3):
+        await store.fleet.create_bot(id, {**BOT, "triggerValue": str(number)})
+        for _ in range(2):
+            found = await store.fleet.bots(id)
+            assert len(found) == number + 1
+            found.clear()
+    assert len(await store.fleet.bots(id, 2, 0)) == 2
+    await store.fleet.bots(other)
+    assert list(store.fleet._lists) == [other]
+    monkeypatch.setattr("reconciler.store.fleet._LIST", 10)
+    await store.fleet.bots(id)
+    assert list(store.fleet._lists) == [other]
