@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from reconciler.llm.answer import Call, ModelFailed, Usage
 from reconciler.llm.functions import Functions
 from reconciler.llm.learned import Learned
+from reconciler.llm.memo import Memo
 from reconciler.llm.patience import Patience
 from reconciler.talk.prompt import Request
 
@@ -37,15 +40,25 @@ class Asking:
         patience: Patience,
         learned: Learned,
         functions: Functions,
+        memo: Memo,
     ) -> None:
         self.client, self.model, self.request = client, model, request
         self.usage, self.calls = Usage(), ()  # type: tuple[Usage, tuple[Call, ...]]
         self._account, self._key, self._deadline = account, (account, request.api, model), deadline
         self._patience, self._learned, self._functions = patience, learned, functions
         self._counted = False
+        self._memo, self._known, self._round = memo, None, -1  # type: Memo, Mapping[str, str] | None, int
 
-    async def send(self, create: Callable[..., Awaitable[Any]], options: Mapping[str, Any], **given: Any) -> Any:
-        """The API's answer. An option that the model refuses is left out from then on, each once in a request."""
+    async def send(
+        self, create: Callable[..., Awaitable[Any]], shape: Any, options: Mapping[str, Any], **given: Any
+    ) -> Any:
+        """The API's answer, of the SDK's class `shape`: that of a round kept before the process died, else a new one.
+
+        An option that the model refuses is left out from then on, each once in a request.
+        """
+        self._round += 1
+        if (kept := (await self._recalled()).get(f"round {self._round}")) is not None:
+            return shape.construct(**msgspec.json.decode(kept))
         mended: set[str] = set()
 
         async def ask(timeout: float) -> Any:
@@ -67,11 +80,29 @@ class Asking:
             self._learned.count(self._key, self.request.estimate, usage.input)
         self._counted = True
 
+    async def keep(self, reply: Any) -> None:
+        """Keeps a round that calls functions, before they are called: a turn tried again makes the same calls."""
+        if f"round {self._round}" not in await self._recalled():
+            text = reply.model_dump_json(exclude_unset=True)
+            await self._memo.keep(self.request.key, f"round {self._round}", text)
+
     async def call(self, name: str, arguments: str) -> str:
         """What a function answers, as text for the model."""
-        output, failed = await self._functions.call(self.request, name, arguments, len(self.calls))
+        number = len(self.calls)
+        if (kept := (await self._recalled()).get(f"call {number}")) is not None:
+            output, failed = msgspec.json.decode(kept, type=tuple[str, bool])
+        else:
+            output, failed = await self._functions.call(self.request, name, arguments, number)
+            await self._memo.keep(self.request.key, f"call {number}", msgspec.json.encode((output, failed)).decode())
         self.calls = (*self.calls, Call(name, failed))
         return output
+
+    async def _recalled(self) -> Mapping[str, str]:
+        """What an earlier try of this turn kept; only turns that can call functions have any."""
+        if self._known is None:
+            calls = any(tool["type"] == "function" for tool in self.request.tools)
+            self._known = await self._memo.recall(self.request.key) if calls else {}
+        return self._known
 
 
 def said(text: str | None, refusal: str | None, cut: str | None) -> tuple[str, bool]:

@@ -15,6 +15,8 @@ from reconciler.talk.prompt import Utterance
 
 async def ask_chat(asking: Asking) -> Answer:
     """The answer to a turn, over at most eight rounds of function calls. Raises ModelFailed."""
+    from openai.types.chat import ChatCompletion
+
     request = asking.request
     messages: list[Any] = [_message(each) for each in request.messages]
     options: dict[str, Any] = {
@@ -31,7 +33,7 @@ async def ask_chat(asking: Asking) -> Answer:
         if "tools" in options and round_ == ROUNDS:
             options["tool_choice"] = "none"
         create = asking.client.chat.completions.create
-        reply = await asking.send(create, options, model=asking.model, messages=messages)
+        reply = await asking.send(create, ChatCompletion, options, model=asking.model, messages=messages)
         if reply.usage:
             details = reply.usage.prompt_tokens_details
             taken = (reply.usage.prompt_tokens, reply.usage.completion_tokens, details and details.cached_tokens)
@@ -41,6 +43,7 @@ async def ask_chat(asking: Asking) -> Answer:
         if not (wanted := answer.tool_calls or []):
             text, cut = said(answer.content, answer.refusal, choice.finish_reason)
             return Answer(text, asking.usage, asking.calls, cut)
+        await asking.keep(reply)
         calls = [(call.id, call.function.name, call.function.arguments) for call in wanted]
         messages.append(
             {

@@ -15,6 +15,7 @@ from reconciler.llm.answer import Answer, ModelFailed
 from reconciler.llm.breaker import REST
 from reconciler.llm.files import BYTES, Files, NotFetched
 from reconciler.llm.functions import Functions
+from reconciler.llm.memo import Memo
 from reconciler.llm.openai import OpenAI
 from reconciler.model import DEMO, Account, Media
 from reconciler.talk.prompt import Request, fitted
@@ -26,7 +27,7 @@ TEXT_BYTES: Final = 16 << 10  # of a document
 
 class Models:
     """All models. `openai_base_url` is the operator's address for credentials that name none; what credentials and bots
-    name themselves is connected to through `gate`."""
+    name themselves is connected to through `gate`. `memo` keeps a turn's rounds of function calls over a crash."""
 
     def __init__(
         self,
@@ -35,10 +36,11 @@ class Models:
         pause: float = 0.5,
         rest: float = REST,
         gate: Gate | None = None,
+        memo: Memo | None = None,
     ) -> None:
         gate = gate or Gate()
         self._functions, self._files = Functions(gate), Files(gate)
-        self._openai = OpenAI(openai_base_url, self._functions, pause, rest, gate)
+        self._openai = OpenAI(openai_base_url, self._functions, pause, rest, gate, memo)
         self._seconds = seconds
 
     async def answer(self, account: Account, request: Request) -> Answer:

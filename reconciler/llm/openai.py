@@ -22,6 +22,7 @@ from reconciler.llm.breaker import REST, Breakers
 from reconciler.llm.chat import ask_chat
 from reconciler.llm.functions import Functions
 from reconciler.llm.learned import Learned
+from reconciler.llm.memo import Forgetful, Memo
 from reconciler.llm.patience import REQUEST_SECONDS, Patience, reason
 from reconciler.llm.responses import ask_responses
 from reconciler.llm.transcription import transcribe
@@ -51,7 +52,9 @@ class OpenAI:
         pause: float = 0.5,
         rest: float = REST,
         gate: Gate | None = None,
+        memo: Memo | None = None,
     ) -> None:
+        self._memo = memo or Forgetful()
         self._base_url = base_url or ADDRESS
         self._functions = functions
         self._patience, self._learned = Patience(Breakers(rest), pause), Learned()
@@ -73,6 +76,7 @@ class OpenAI:
             patience=self._patience,
             learned=self._learned,
             functions=self._functions,
+            memo=self._memo,
         )
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):

@@ -16,6 +16,8 @@ from reconciler.talk.prompt import Utterance
 
 async def ask_responses(asking: Asking) -> Answer:
     """The answer to a turn, over at most eight rounds of function calls. Raises ModelFailed."""
+    from openai.types.responses import Response
+
     request = asking.request
     inputs: list[Any] = [_message(each) for each in request.messages]
     effort, tools = request.reasoning_effort, [_tool(tool) for tool in request.tools]
@@ -34,7 +36,7 @@ async def ask_responses(asking: Asking) -> Answer:
         if calling and round_ == ROUNDS:
             options["tool_choice"] = "none"
         create = asking.client.responses.create
-        reply = await asking.send(create, options, model=asking.model, store=False, input=inputs)
+        reply = await asking.send(create, Response, options, model=asking.model, store=False, input=inputs)
         if reply.usage:
             details = reply.usage.input_tokens_details
             taken = (reply.usage.input_tokens, reply.usage.output_tokens, details and details.cached_tokens)
@@ -47,6 +49,7 @@ async def ask_responses(asking: Asking) -> Answer:
             cut = reply.incomplete_details and reply.incomplete_details.reason
             text, cut_off = said(reply.output_text, _refusal(reply), cut)
             return Answer(text, asking.usage, asking.calls, cut_off)
+        await asking.keep(reply)
         inputs.extend(_kept(reply.output))
         for item in wanted:
             output = await asking.call(item.name, item.arguments)

@@ -103,7 +103,7 @@ async def serve(
     before it stops; `standings` tells how the targets of that loop stand."""
     store = open_store(serving.database, serving.secret_key)
     gate = Gate(serving.allow_private_urls)
-    models = Models(serving.openai_base_url, gate=gate)
+    models = Models(serving.openai_base_url, gate=gate, memo=store.chats)
     notices, metrics = Notices(), Metrics(standings)
     engine = Engine(store.fleet, store.chats, models, notices, gate=gate, counts=metrics)
     app = build_app(

@@ -153,7 +153,7 @@ class Chats:
         return await self._db.read(lambda connection: dict(connection.execute(select, key).fetchall()))
 
     async def keep(self, turn: str, name: str, value: str) -> None:
-        """Keeps something of a turn until it ends. The first value of a name stays; nothing of a session that is gone."""
+        """Keeps something of a turn until it ends; the first value of a name stays, and nothing of a session gone."""
         statement = (
             "INSERT INTO memos (session_id, turn, name, value) SELECT id, ?, ?, ? FROM sessions WHERE id = ?"
             " ON CONFLICT DO NOTHING"

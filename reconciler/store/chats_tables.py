@@ -169,3 +169,19 @@ def m003_carried(db: Any) -> None:
     """When a message was carried by the instance's webhook, and under which id: its echo is known by that."""
     db.execute("ALTER TABLE messages ADD COLUMN carried_at REAL")
     db.execute("ALTER TABLE messages ADD COLUMN carried_as TEXT")
+
+
+@MIGRATIONS()
+def m004_memos(db: Any) -> None:
+    """What a turn's rounds of function calls came to so far; gone with the turn, or its session."""
+    db.execute(
+        """
+        CREATE TABLE memos (
+            session_id TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE,
+            turn TEXT NOT NULL,
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            PRIMARY KEY (session_id, turn, name)
+        ) WITHOUT ROWID
+        """
+    )

@@ -268,6 +268,7 @@ def finish(connection: sqlite3.Connection, done: Ending, now: float) -> bool:
     )
     if done.record is not None:
         usage.keep(connection, session, done.record, now)
+    connection.execute("DELETE FROM memos WHERE session_id = ?", (session.id,))
     if kept.rowcount and done.sayings:
         intend(connection, one.chat, session.id, session.bot_id, done.sayings, now)
     release(connection, one, None, None, 0)

@@ -349,3 +349,23 @@ class ChatsContract:
         assert await world.chats.expire("inst", "one", NOW + 1, True) == 0
         assert await world.chats.expire("inst", "one", NOW + 1, False) == 1
         assert await world.chats.sessions("inst", "one") == []
+
+    # --- what a turn has paid for ------------------------------------------------------------------------------
+
+    async def test_a_turns_rounds_are_kept_until_it_ends(self, world):
+        claim, own = await begun(world.chats)
+        turn = f"{own.id}:m1"
+        await world.chats.keep(turn, "round 0", "paid")
+        await world.another().keep(turn, "round 0", "paid again")
+        other = world.another()
+        assert await other.recall(turn) == {"round 0": "paid"}
+        assert await other.recall(f"{own.id}:m2") == {}
+        assert await world.chats.finish(ending(claim, own, "re"), NOW)
+        assert await other.recall(turn) == {}
+
+    async def test_nothing_is_kept_of_a_session_that_is_gone(self, world):
+        _, own = await begun(world.chats)
+        await world.chats.keep(f"{own.id}:m1", "round 0", "paid")
+        await world.another().forget("inst", "ana")
+        await world.chats.keep(f"{own.id}:m1", "round 1", "late")
+        assert await world.chats.recall(f"{own.id}:m1") == {}
