@@ -56,6 +56,13 @@ def conversations(
     functions: Annotated[
         bool, typer.Option("--functions", help="Really call functionUrl, with --model live; else the model is told no.")
     ] = False,
+    allow_private_url: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-private-url",
+            help="A private or loopback host that baseUrl and functionUrl may name; may be given again.",
+        ),
+    ] = None,
     format_: Annotated[Report, typer.Option("--format", help="How to print the outcome.")] = Report.text,
     junit: Annotated[Path | None, typer.Option("--junit", help="Also write the outcome as JUnit XML.")] = None,
 ) -> None:
@@ -81,7 +88,7 @@ def conversations(
         raise Misuse(f"{path} is not there")
     repository = context.repository if path is None else Repository.discover(path)
     try:
-        outcomes = _rehearsed(repository, path, target, ref, model, functions)
+        outcomes = _rehearsed(repository, path, target, ref, model, functions, tuple(allow_private_url or ()))
     except InvalidBots as error:
         show_error(error, debug=context.debug)
         raise typer.Exit(INVALID) from None
@@ -100,12 +107,19 @@ def conversations(
 
 
 def _rehearsed(
-    repository: Repository, path: Path | None, target: str | None, ref: str | None, model: Voice, functions: bool
+    repository: Repository,
+    path: Path | None,
+    target: str | None,
+    ref: str | None,
+    model: Voice,
+    functions: bool,
+    private: tuple[str, ...],
 ) -> list[Outcome]:
     from reconciler.desired.check import read_desired
     from reconciler.desired.config import read_config, target_of
     from reconciler.desired.files import files_of
     from reconciler.desired.places import Places
+    from reconciler.egress import Gate
     from reconciler.llm.models import Models
     from reconciler.reconcile.rehearse import asking, rehearse, with_models
 
@@ -122,7 +136,7 @@ def _rehearsed(
     places = Places(files_of(repository, commit))
 
     async def play() -> list[Outcome]:
-        models = Models(context.environment.variables.get("OPENAI_BASE_URL"))
+        models = Models(context.environment.variables.get("OPENAI_BASE_URL"), gate=Gate(private))
         try:
             return [
                 await rehearse(desired, one, asking(models.answer), lambda it, where: places.within(it.at, *where))

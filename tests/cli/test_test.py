@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from xml.etree import ElementTree
 
@@ -14,6 +15,7 @@ from reconciler.cli.test import conversations
 from reconciler.errors import Misuse
 from tests.cli.test_validate import GOOD
 from tests.conftest import Repo
+from tests.llm.fake_openai import chat, fake_openai, tool_call
 
 TALK = """\
 apiVersion: reconciler/v1
@@ -116,3 +118,28 @@ def test_live_asks_only_for_the_keys_it_needs(here):
     assert code == 2
     assert "KEY is not set" in err
     assert "OTHER" not in err
+
+
+async def test_live_asks_the_account_and_calls_functions_only_when_told(here, monkeypatch):
+    async with fake_openai() as fake, fake_openai() as functions:
+        functions.answers = [(200, {}, {"free": 3})]
+        tools = f"functionUrl: {functions.url}/f, tools: [{{type: function, name: book}}]"
+        keys = f"apiKey: {{env: KEY}}, baseUrl: {fake.url}"
+        good = GOOD.replace("apiKey: {env: KEY}", keys).replace("maxTokens: 1,", f"maxTokens: 1, {tools},")
+        here.write("bots/bistro/all.yaml", good)
+        here.write("bots/bistro/talk.yaml", TALK.replace("{bot: one}", "{calls: book, contains: [eight]}"))
+        monkeypatch.setenv("KEY", "sk-0123456789")
+        here.write(
+            "bots/bistro/talk.yaml", (here.root / "bots/bistro/talk.yaml").read_text().replace("ended", "opened")
+        )
+
+        async def live(*more):
+            fake.answers = [chat(None, [tool_call("book")]), chat("At eight."), chat("Yes.")]
+            monkeypatch.setattr("reconciler.cli.test.context", Context())
+            private = ("--allow-private-url", "127.0.0.1")
+            return await asyncio.to_thread(run, "--model", "live", *private, *more)
+
+        assert (await live())[0] == 0
+        assert functions.seen == []
+        assert (await live("--functions"))[0] == 0
+        assert functions.seen[0][2]["functionArguments"]["remoteJid"] == "rehearsal"
