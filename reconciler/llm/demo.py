@@ -2,7 +2,8 @@
 
 Used only where credentials name `builtin:demo`. It takes the sentence of the prompt that shares the most telling words
 with the customer's message: each shared word counts by its length and by how rare it is among the sentences (inverse
-document frequency), so that "the" decides nothing. Accents and case do not matter; of equals the first wins. Where nothing matches it greets, if the bot has words for that.
+document frequency), so that "the" decides nothing. Accents and case do not matter; of equals the first
+wins. Where nothing matches it greets, if the bot has words for that.
 """
 
 from __future__ import annotations
