@@ -164,3 +164,34 @@ def test_a_copy_is_one_commit(tmp_path: Path) -> None:
     assert two.execute("SELECT count(*) FROM t").fetchone() == (0,)
     two.close()
     assert [path.name for path in tmp_path.glob("two.db*")] == ["two.db"]
+
+
+def test_commands_that_cannot_be(kept: Path, tmp_path: Path) -> None:
+    there = str(kept / "kept.tar.gz")
+    data = str(kept / "data")
+    made(
+        tmp_path / "other.tar.gz", [("manifest.json", MANIFEST.replace(b'"runtime.db":{"bytes":1,"sha256":"x"}', b""))]
+    )
+    for arguments, said in (
+        (("backup", str(tmp_path / "x.tar.gz"), "--data", str(tmp_path / "none")), "holds no runtime.db"),
+        (("backup", str(tmp_path / "none" / "x.tar.gz"), "--data", data), "its folder is not there"),
+        (("restore", str(tmp_path / "none.tar.gz"), "--data", str(tmp_path / "a")), "is not there"),
+        (("restore", str(tmp_path / "other.tar.gz"), "--data", str(tmp_path / "a")), "holds no runtime.db"),
+    ):
+        done = command(*arguments)
+        assert done.returncode == 64
+        assert said in done.stderr
+    again = command("backup", there, "--data", data, "--force")
+    assert again.returncode == 0
+
+
+def test_a_loop_keeps_a_restore_away(kept: Path, tmp_path: Path) -> None:
+    from reconciler.reconcile.locks import the_one_loop
+
+    data = tmp_path / "data"
+    data.mkdir()
+    with the_one_loop(data):
+        done = command("restore", str(kept / "kept.tar.gz"), "--data", str(data))
+    assert done.returncode == 64
+    assert "a reconcile loop runs" in done.stderr
+    assert not (data / "runtime.db").exists()
