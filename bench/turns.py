@@ -4,8 +4,8 @@
 
 Each row is a runtime process of its own (RSS and CPU are its own), asked over loopback by this process. A row at a
 rate says how soon webhooks are answered and how much later than debounce + model + delay a reply is there; a row of
-chats lets as many chats write again as soon as they are answered. `--beside N` repeats the rate of 50 while `plan`
-of a fleet of N bots runs over and over beside it. Prints Markdown.
+chats lets as many chats write again as soon as they are answered. `--beside N` repeats the rate of 50 while another
+process reads and checks a fleet of N bots over and over. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ async def at_full(chats: int, seconds: float) -> str:
 
 
 def beside(bots: int, seconds: float) -> str:
-    """The rate of 50 while a fleet is planned over and over: parsed, compared, thrown away."""
+    """The rate of 50 while a fleet is read and checked over and over."""
     with tempfile.TemporaryDirectory() as folder:
         fleet = Path(folder) / "fleet"
         subprocess.run([sys.executable, HERE / "fleet.py", str(bots), str(fleet)], check=True)
