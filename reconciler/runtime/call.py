@@ -80,7 +80,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     """A line of the route table. `body` is the schema of the request's body; `access` is what opens it:
     `instance` a key of the instance in the path, `any` some right key, `global` the global key, `open` nothing.
     `chat`: a token of the chat opens it too. `personal`: it answers what customers wrote, so no token that only reads
-    opens it. `guessed`: where an open endpoint takes a key of its own: in the `path` or `body`.
+    opens it. `guessed`: where an open endpoint takes a key of its own: in the `path` or `body`. `ok` is the status when
+    all goes well, `says` what else it answers by itself (what follows from the rest is in `api/describe.py`); `query`
+    names the parameters it reads there.
     """
 
     method: str
@@ -91,6 +93,9 @@ class Endpoint(msgspec.Struct, frozen=True):
     chat: bool = False
     personal: bool = False
     guessed: Literal["path", "body"] | None = None
+    ok: int = 200
+    says: tuple[int, ...] = ()
+    query: tuple[str, ...] = ()
 
 
 def routes(served: Served, endpoints: Sequence[Endpoint]) -> list[Route]:

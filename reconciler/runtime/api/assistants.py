@@ -45,9 +45,9 @@ async def delete(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/assistants/create/{instance}", create, _BODY),
-    Endpoint("GET", "/openai/assistants/find/{instance}", find),
-    Endpoint("GET", "/openai/assistants/fetch/{id}/{instance}", fetch),
-    Endpoint("PUT", "/openai/assistants/update/{id}/{instance}", update, _BODY),
-    Endpoint("DELETE", "/openai/assistants/delete/{id}/{instance}", delete),
+    Endpoint("POST", "/openai/assistants/create/{instance}", create, _BODY, ok=201, says=(409,)),
+    Endpoint("GET", "/openai/assistants/find/{instance}", find, says=(304, 400), query=("page", "limit")),
+    Endpoint("GET", "/openai/assistants/fetch/{id}/{instance}", fetch, says=(304,)),
+    Endpoint("PUT", "/openai/assistants/update/{id}/{instance}", update, _BODY, says=(409, 412)),
+    Endpoint("DELETE", "/openai/assistants/delete/{id}/{instance}", delete, says=(412,)),
 )

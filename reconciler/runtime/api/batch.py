@@ -160,4 +160,4 @@ def _refused(error: BatchRefused) -> Response:
     return raw(msgspec.json.encode(shown), error.status)
 
 
-ENDPOINTS = (Endpoint("POST", "/fleet/{instance}", apply, _BODY),)
+ENDPOINTS = (Endpoint("POST", "/fleet/{instance}", apply, _BODY, says=(409, 412, 422)),)

@@ -62,9 +62,9 @@ def fit_to_run(call: Call, body: Fields) -> Fields:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/create/{instance}", create, _BODY),
-    Endpoint("GET", "/openai/find/{instance}", find),
-    Endpoint("GET", "/openai/fetch/{openaiBotId}/{instance}", fetch),
-    Endpoint("PUT", "/openai/update/{openaiBotId}/{instance}", update, _BODY),
-    Endpoint("DELETE", "/openai/delete/{openaiBotId}/{instance}", delete),
+    Endpoint("POST", "/openai/create/{instance}", create, _BODY, ok=201, says=(409, 422)),
+    Endpoint("GET", "/openai/find/{instance}", find, says=(304, 400), query=("page", "limit")),
+    Endpoint("GET", "/openai/fetch/{openaiBotId}/{instance}", fetch, says=(304,)),
+    Endpoint("PUT", "/openai/update/{openaiBotId}/{instance}", update, _BODY, says=(409, 412, 422)),
+    Endpoint("DELETE", "/openai/delete/{openaiBotId}/{instance}", delete, says=(412,)),
 )

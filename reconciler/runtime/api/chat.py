@@ -88,8 +88,8 @@ def _event(said: Said) -> bytes:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/chat/{instance}", write, "http/chat-message", chat=True),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}", read, chat=True),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}/events", follow, chat=True),
+    Endpoint("POST", "/chat/{instance}", write, "http/chat-message", chat=True, ok=202),
+    Endpoint("GET", "/chat/{instance}/{remoteJid}", read, chat=True, says=(400,), query=("after", "limit")),
+    Endpoint("GET", "/chat/{instance}/{remoteJid}/events", follow, chat=True, query=("after",)),
     Endpoint("DELETE", "/chat/{instance}/{remoteJid}", forget),
 )

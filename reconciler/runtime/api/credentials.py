@@ -45,8 +45,8 @@ async def delete(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/creds/{instance}", create, _BODY),
-    Endpoint("GET", "/openai/creds/{instance}", find),
-    Endpoint("PUT", "/openai/creds/{openaiCredsId}/{instance}", update, _BODY),
-    Endpoint("DELETE", "/openai/creds/{openaiCredsId}/{instance}", delete),
+    Endpoint("POST", "/openai/creds/{instance}", create, _BODY, ok=201, says=(409, 422)),
+    Endpoint("GET", "/openai/creds/{instance}", find, says=(304, 400), query=("page", "limit")),
+    Endpoint("PUT", "/openai/creds/{openaiCredsId}/{instance}", update, _BODY, says=(409, 412, 422)),
+    Endpoint("DELETE", "/openai/creds/{openaiCredsId}/{instance}", delete, says=(409, 412)),
 )

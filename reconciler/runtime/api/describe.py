@@ -11,7 +11,7 @@ import json as stdjson
 import re
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import HTMLResponse, Response
 
@@ -19,6 +19,34 @@ from reconciler import __version__, shape
 from reconciler.runtime.answers import raw
 from reconciler.runtime.call import Call, Endpoint
 
+_MEANING: Final = {
+    200: "Done",
+    201: "Created",
+    202: "Stored",
+    304: "What `If-None-Match` names is what there is",
+    400: "The body or a parameter does not fit: every fault with its field",
+    401: "No key, a wrong one, or one that does not open this",
+    404: "Not there, or another instance's",
+    409: "Taken, or in use",
+    412: "Changed since the state that `If-Match` names",
+    413: "The body is too large",
+    415: "The body is neither JSON nor a form",
+    422: "A reference, pattern or address that cannot be used",
+    429: "Too many requests: `Retry-After` says when to come back",
+    500: "A bug, with the id under which it is in the log",
+    502: "The model provider refused",
+    503: "Not ready, or the store cannot be written: `Retry-After` says when to come back",
+    504: "The model provider did not answer",
+}
+_QUERY: Final[dict[str, dict[str, Any]]] = {
+    "page": {"schema": {"type": "integer", "minimum": 1}, "description": "A part of the list, from 1; all without."},
+    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 1000}, "description": "Entries of a page."},
+    "after": {"schema": {"type": "string"}, "description": "The id of the message after which to begin."},
+    "instance": {"schema": {"type": "string"}, "description": "The name of one instance."},
+    "instanceName": {"schema": {"type": "string"}, "description": "The name of one instance."},
+    "instanceId": {"schema": {"type": "string"}, "description": "The id of one instance."},
+    "openaiCredsId": {"schema": {"type": "string"}, "description": "The id or name of credentials."},
+}
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -82,8 +110,12 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
             for name in _PARAMETER.findall(endpoint.path)
-        ],
-        "responses": {"2XX": {"description": "Done"}, "default": {"description": "An error", **problem}},
+        ]
+        + [{"name": name, "in": "query", **_QUERY[name]} for name in endpoint.query],
+        "responses": {
+            str(status): {"description": _MEANING[status], **(problem if status >= 400 else {})}
+            for status in statuses(endpoint)
+        },
     }
     if endpoint.body is not None:
         schema = {"schema": {"$ref": f"#/components/schemas/{_name(endpoint.body)}"}}
@@ -92,6 +124,18 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             "content": {"application/json": schema, "application/x-www-form-urlencoded": schema},
         }
     return operation
+
+
+def statuses(endpoint: Endpoint) -> list[int]:
+    """Every status that an endpoint can answer, in order: its own, and what follows from its line of the table."""
+    found = {endpoint.ok, *endpoint.says, 500}
+    if endpoint.access != "open" or endpoint.guessed is not None:
+        found |= {401, 429, 503}
+    if endpoint.access == "instance":
+        found |= {404}
+    if endpoint.body is not None:
+        found |= {400, 413, 415}
+    return sorted(found)
 
 
 def _summary(endpoint: Endpoint) -> str:

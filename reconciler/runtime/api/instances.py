@@ -161,9 +161,16 @@ def fit_to_run(call: Call, body: Fields) -> Fields:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/instance/create", create, _BODY, "global"),
-    Endpoint("GET", "/instance/fetchInstances", find, access="any"),
+    Endpoint("POST", "/instance/create", create, _BODY, "global", ok=201, says=(409, 422)),
+    Endpoint(
+        "GET",
+        "/instance/fetchInstances",
+        find,
+        access="any",
+        says=(304, 400, 404),
+        query=("instanceName", "instanceId", "page", "limit"),
+    ),
     Endpoint("GET", "/instance/connectionState/{instance}", state),
-    Endpoint("PUT", "/instance/update/{instance}", update, _BODY),
-    Endpoint("DELETE", "/instance/delete/{instance}", delete),
+    Endpoint("PUT", "/instance/update/{instance}", update, _BODY, says=(409, 412, 422)),
+    Endpoint("DELETE", "/instance/delete/{instance}", delete, says=(412,)),
 )

@@ -31,4 +31,4 @@ async def send_text(call: Call) -> Response:
     return json(shown, 201)
 
 
-ENDPOINTS = (Endpoint("POST", "/message/sendText/{instance}", send_text, "http/send-text"),)
+ENDPOINTS = (Endpoint("POST", "/message/sendText/{instance}", send_text, "http/send-text", ok=201),)

@@ -73,9 +73,9 @@ def _row(call: Call, token: Token) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/tokens", create, "http/token", "global"),
+    Endpoint("POST", "/tokens", create, "http/token", "global", ok=201, says=(404, 409)),
     Endpoint("GET", "/tokens", find, access="global"),
-    Endpoint("DELETE", "/tokens/{id}", delete, access="global"),
-    Endpoint("POST", "/instance/token/{instance}", rotate, access="global"),
-    Endpoint("POST", "/chat/{instance}/{remoteJid}/token", of_chat, "http/chat-token"),
+    Endpoint("DELETE", "/tokens/{id}", delete, access="global", says=(404,)),
+    Endpoint("POST", "/instance/token/{instance}", rotate, access="global", says=(404,)),
+    Endpoint("POST", "/chat/{instance}/{remoteJid}/token", of_chat, "http/chat-token", ok=201),
 )
