@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.reconcile.apply import Ending
     from reconciler.reconcile.history import History
     from reconciler.reconcile.once import Ended, Site, Wanted
+    from reconciler.reconcile.saved import Saved
 
 FAILED, UNAVAILABLE = 1, 4  # exit codes
 _MOVED = Refusal(
@@ -32,6 +34,10 @@ _MOVED = Refusal(
 
 
 def apply(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A plan that `plan --out` saved: applied as it is, or refused.", metavar="FILE"),
+    ] = None,
     target: TargetName = None,
     ref: Ref = None,
     select: Select = None,
@@ -53,14 +59,35 @@ def apply(
         reconciler apply --auto-approve --target production
         reconciler apply --instance bistro --no-prune
         reconciler apply --allow delete-instance:bistro
+        reconciler apply menu.plan
     """
-    must_ask("apply", auto_approve)
     from reconciler.reconcile.history import History
 
+    if file is not None:
+        if target or ref or select or instance or no_prune:
+            raise Misuse("a saved plan says itself what it is of: leave the other options out")
+        finish(_apply_saved(file, allowed(allow), parallelism), format_)
+        return
+    must_ask("apply", auto_approve)
     with History(context.data.make().loop_database) as history:
         run = Apply(history, target, ref, allowed(allow), prune=not no_prune, parallel=parallelism)
         ended = asyncio.run(run.run(instance, labels(select), ask=not auto_approve))
     finish(ended, format_)
+
+
+def _apply_saved(file: Path, allow: frozenset[str], parallel: int) -> Ended | None:
+    """Applies a saved plan without asking: it was looked at. Raises PlanRefused where it is stale."""
+    from reconciler.reconcile.history import History
+    from reconciler.reconcile.saved import gone, load
+
+    saved = load(file)
+    try:
+        commit = context.repository.resolve(saved.commit)
+    except Misuse as error:
+        raise gone(saved, str(error)) from error
+    with History(context.data.make().loop_database) as history:
+        run = Apply(history, saved.target, commit, allow | set(saved.allow), parallel=parallel, saved=saved)
+        return asyncio.run(run.run(None, {}, ask=False))
 
 
 def must_ask(command: str, auto_approve: bool) -> None:
@@ -96,10 +123,12 @@ class Apply:
         prune: bool = True,
         trigger: str = "apply",
         agreed: Callable[[], None] = lambda: None,
+        saved: Saved | None = None,
     ) -> None:
         self._history, self._target, self._ref, self._allow = history, target, ref, allow
         self._prune, self._parallel = prune, parallel
         self._trigger, self._agreed = trigger, agreed
+        self._saved, self._whole = saved, True
         self._commit: str | None = None
         self._began = time.time()
 
@@ -168,7 +197,7 @@ class Apply:
                     )
         finally:
             await reach.close()
-        if instance is None and not selected:
+        if self._whole and instance is None and not selected:
             self._history.stand(
                 plan.target,
                 wanted=plan.commit,
@@ -196,6 +225,16 @@ class Apply:
     def _planned(self, here: Site, wanted: Wanted, desired: Desired, live: Live) -> Plan:
         from reconciler.reconcile.once import make_plan
 
+        if self._saved is not None:
+            from reconciler.reconcile.saved import bound, resolved
+
+            # As `plan` made it: without keys, and with what the loop would hold.
+            config, allow = wanted.config, self._saved.allow
+            prune, self_heal = config.prune, config.self_heal
+            fresh = make_plan(here, wanted, wanted.desired, live, prune=prune, self_heal=self_heal, allow=allow)
+            found = bound(self._saved, fresh)
+            self._whole = len(found.changes) == len(fresh.changes)
+            return resolved(found, desired)
         # Who applies by hand wants what git says: drift is put back also where the loop would leave it.
         return make_plan(here, wanted, desired, live, prune=self._prune and wanted.config.prune, allow=self._allow)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,9 @@ def plan(
         bool, typer.Option("--detailed-exitcode", help="Exit with 0 for no changes, 2 for changes, 1 for errors.")
     ] = False,
     allow: Allow = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also save the plan here, for `apply FILE`.", metavar="FILE")
+    ] = None,
 ) -> None:
     """What would change on a target, field by field, and whether git or somebody on the target moved it.
 
@@ -51,6 +55,7 @@ def plan(
         reconciler plan --worktree --instance bistro
         reconciler plan --ref feature --select team=hospitality
         reconciler plan --format markdown --detailed-exitcode
+        reconciler plan --out menu.plan
     """
     from reconciler.plan.gate import refusals
     from reconciler.plan.narrow import narrow
@@ -58,6 +63,8 @@ def plan(
 
     if worktree and ref:
         raise Misuse("--worktree and --ref exclude each other")
+    if worktree and out:
+        raise Misuse("--out saves the plan of a commit: leave --worktree out")
     wanted_labels, permitted = labels(select), allowed(allow)
     gc.disable()  # a lot is built here, and next to nothing thrown away
     try:
@@ -70,6 +77,10 @@ def plan(
         raise typer.Exit(ERROR) from error
     finally:
         gc.enable()
+    if out is not None:
+        from reconciler.reconcile.saved import save
+
+        save(found, permitted, out)
     refused = tuple(refusals(found, permitted, gates))
     match format_:
         case Shape.json:
