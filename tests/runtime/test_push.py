@@ -21,7 +21,7 @@ def instance(webhook):
 async def post(webhook):
     webhooks = Webhooks(seconds=0.5, gate=Gate(["127.0.0.1"]))
     try:
-        await webhooks.post(instance(webhook), PUSH)
+        return await webhooks.post(instance(webhook), PUSH)
     finally:
         await webhooks.close()
 
@@ -78,3 +78,20 @@ async def test_no_address(address):
 
 async def test_closing_without_a_post():
     await Webhooks().close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        ({"key": {"id": "WA1", "fromMe": True}, "status": "PENDING"}, "WA1"),
+        ({}, None),
+        ({"key": {"id": 7}}, None),
+        (b"OK", None),
+        (b"", None),
+        (b"x" * 100_000, None),  # taken is taken, however much it says
+    ],
+)
+async def test_the_id_under_which_it_was_taken_is_read_where_the_answer_names_one(answer, named):
+    async with fake_openai() as taker:
+        taker.answers = [(201, {}, answer)]
+        assert await post(taker.url) == named
