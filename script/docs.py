@@ -1,5 +1,6 @@
-"""Writes docs/reference/ from the schemas and the commands' --help, and the transitions in docs/conversation.md from
-reconciler/talk; with --check says whether they are up to date.
+"""Writes docs/reference/ from the schemas and the commands' --help, the transitions in docs/conversation.md from
+reconciler/talk and the list of calls in docs/http-api.md from the route table; with --check says whether all of it is
+up to date.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from reconciler import shape
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "docs" / "reference"
 DIAGRAM_PAGE = ROOT / "docs" / "conversation.md"
+CALLS_PAGE = ROOT / "docs" / "http-api.md"
 NOTE = "<!-- Made by script/docs.py from {source}; do not edit. -->\n\n"
 
 
 def main() -> int:
     pages = {
+        "../http-api.md": with_calls(CALLS_PAGE.read_text()),
         "yaml.md": yaml_page(),
         "http-bodies.md": bodies_page(),
         "commands.md": commands_page(),
@@ -87,6 +90,36 @@ def bodies_page() -> str:
             if examples := document.get("examples"):
                 parts.append(f"\n```json\n{pretty(examples[0])}\n```\n")
     return "".join(parts)
+
+
+CALLS = ("<!-- calls: made by script/docs.py from the route table -->\n", "<!-- end of calls -->\n")
+OPENED_BY = {"instance": "instance", "any": "any", "global": "global", "open": "none"}
+
+
+def with_calls(text: str) -> str:
+    """The page with the list of calls between its marks made anew."""
+    before, mark, rest = text.partition(CALLS[0])
+    _, end, after = rest.partition(CALLS[1])
+    assert mark, "docs/http-api.md has lost its marks"
+    assert end, "docs/http-api.md has lost its marks"
+    return f"{before}{CALLS[0]}{calls_table()}{CALLS[1]}{after}"
+
+
+def calls_table() -> str:
+    """Every call with the key that opens it and the statuses it can give."""
+    from reconciler.runtime.api.describe import statuses, summary
+    from reconciler.runtime.app import ENDPOINTS
+
+    rows = ["\n| call | does | key | answers |\n|---|---|---|---|\n"]
+    for endpoint in ENDPOINTS:
+        query = "".join(f"{'&' if at else '?'}{name}=" for at, name in enumerate(endpoint.query))
+        key = "instance or chat" if endpoint.chat else OPENED_BY[endpoint.access]
+        answers = ", ".join(str(status) for status in statuses(endpoint) if status not in EVERYWHERE)
+        rows.append(f"| `{endpoint.method} {endpoint.path}{query}` | {summary(endpoint)} | {key} | {answers} |\n")
+    return "".join([*rows, "\n"])
+
+
+EVERYWHERE = {401, 413, 415, 429, 500, 503}  # said once, above the table
 
 
 def table(document: dict[str, Any]) -> str:

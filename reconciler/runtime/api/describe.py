@@ -103,7 +103,7 @@ _ERROR = {
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     problem = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
     operation: dict[str, Any] = {
-        "summary": _summary(endpoint),
+        "summary": summary(endpoint),
         "operationId": re.sub(r"\W+", "_", f"{endpoint.method.lower()} {endpoint.path}").strip("_"),
         "tags": [endpoint.path.split("/")[1] or "runtime"],
         "security": [] if endpoint.access == "open" else [{"apikey": []}],
@@ -138,7 +138,8 @@ def statuses(endpoint: Endpoint) -> list[int]:
     return sorted(found)
 
 
-def _summary(endpoint: Endpoint) -> str:
+def summary(endpoint: Endpoint) -> str:
+    """What an endpoint does, in a line: the first of its handler's docstring."""
     lines = (endpoint.handler.__doc__ or endpoint.path).strip().splitlines()
     return lines[0].rstrip(".")
 
@@ -174,7 +175,7 @@ def _section(endpoint: Endpoint) -> str:
         fields = f"<details><summary>Body (* required)</summary><table>{rows}</table></details>"
     return (
         f"<section><h2><b>{endpoint.method}</b> <code>{html.escape(endpoint.path)}</code></h2>"
-        f"<p>{html.escape(_summary(endpoint))}.</p>{fields}</section>"
+        f"<p>{html.escape(summary(endpoint))}.</p>{fields}</section>"
     )
 
 
