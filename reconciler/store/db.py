@@ -1,8 +1,10 @@
 """A SQLite file with one writer thread and group commit.
 
 Before it come `store/fleet.py` and `store/chats.py`, which say what to write; after it comes the disk. Every write
-is a function of the connection. Writes that are waiting when the thread is free share one transaction, each in a
-savepoint of its own, and are answered after the commit: a commit costs about 2 ms however many writes it holds.
+is a function of the connection. Writes that are waiting when the thread is free share one transaction and are
+answered after the commit: a commit costs about 2 ms however many writes it holds. Where one of them fails the
+transaction is rolled back and made anew with each write in a savepoint of its own, so a write must be a function that
+can run twice.
 Reads run on a thread and connection of their own and see the last commit.
 """
 
@@ -22,6 +24,7 @@ from reconciler.errors import Unavailable
 
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], T]
+_Answer = tuple[Any, BaseException | None]  # what a write returned, or what it raised
 
 _BATCH: Final = 500  # writes in one transaction at the most, so that the first of them does not wait for ever
 
@@ -107,35 +110,48 @@ class Database:
             self._commit(batch)
 
     def _commit(self, batch: list[tuple[Write[Any], Future[Any]]]) -> None:
-        connection = self._connection
-        answers: list[tuple[Future[Any], Any, BaseException | None]] = []
+        waiting = [(change, done) for change, done in batch if done.set_running_or_notify_cancel()]
+        answers = self._together(waiting) if len(waiting) > 1 else None
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for change, done in batch:
-                if not done.set_running_or_notify_cancel():
-                    continue
-                connection.execute("SAVEPOINT one")
-                try:
-                    answers.append((done, change(connection), None))
-                except BaseException as error:
-                    connection.execute("ROLLBACK TO one")
-                    answers.append((done, None, error))
-                connection.execute("RELEASE one")
-            connection.execute("COMMIT")
+            answers = answers or self._apart(waiting)
         except sqlite3.Error as error:  # disk full, file locked by a stranger: nothing of the batch is stored
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
+            self._roll_back()
             unavailable = Unavailable(f"the store cannot write: {error}")
             unavailable.__cause__ = error
-            answered = {id(done) for done, _, _ in answers}
-            for done, _, _ in answers:
-                done.set_exception(unavailable)
-            for _, done in batch:
-                if id(done) not in answered and (done.running() or done.set_running_or_notify_cancel()):
-                    done.set_exception(unavailable)
-            return
-        for done, value, failed in answers:
+            answers = [(None, unavailable)] * len(waiting)
+        for (_, done), (value, failed) in zip(waiting, answers, strict=True):
             if failed is None:
                 done.set_result(value)
             else:
                 done.set_exception(failed)
+
+    def _together(self, batch: list[tuple[Write[Any], Future[Any]]]) -> list[_Answer] | None:
+        """The usual case: every write of the batch succeeds. None: one did not, and nothing of the batch is stored."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            answers: list[_Answer] = [(change(self._connection), None) for change, _ in batch]
+            self._connection.execute("COMMIT")
+        except BaseException:  # whichever it was, it happens again where each write stands alone
+            self._roll_back()
+            return None
+        return answers
+
+    def _apart(self, batch: list[tuple[Write[Any], Future[Any]]]) -> list[_Answer]:
+        """Each write in a savepoint of its own, so that one which fails takes no other with it."""
+        connection = self._connection
+        answers: list[_Answer] = []
+        connection.execute("BEGIN IMMEDIATE")
+        for change, _ in batch:
+            connection.execute("SAVEPOINT one")
+            try:
+                answers.append((change(connection), None))
+            except BaseException as error:
+                connection.execute("ROLLBACK TO one")
+                answers.append((None, error))
+            connection.execute("RELEASE one")
+        connection.execute("COMMIT")
+        return answers
+
+    def _roll_back(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self._connection.execute("ROLLBACK")
