@@ -286,7 +286,7 @@ class _Chat:
             seen.delay = own.delay_message / 1000
         else:
             said = parts(text, own)
-            seen.replies += [part.text for part in said]
+            seen.replies += [part.text or part.media_url or "" for part in said]
             seen.unknown.append(failed)
             seen.delay = sum(part.delay for part in said)
         if found is not None:

@@ -127,4 +127,4 @@ def _asked(turn: Turn, content: Content) -> tuple[Spoken, ...]:
 
 def _sayings(line: Line, turn: Turn, text: str, fresh: Callable[[], str]) -> tuple[Saying, ...]:
     own = effective(turn.bot, line.settings)
-    return tuple(Saying(fresh(), part.text, part.delay) for part in parts(text, own))
+    return tuple(Saying(fresh(), part.text, part.delay, part.media_url) for part in parts(text, own))

@@ -185,3 +185,10 @@ def m004_memos(db: Any) -> None:
         ) WITHOUT ROWID
         """
     )
+
+
+@MIGRATIONS()
+def m005_files_of_replies(db: Any) -> None:
+    """Where the file is that a reply's message sends."""
+    db.execute("ALTER TABLE outbox ADD COLUMN media_url TEXT")
+    db.execute("ALTER TABLE pushes ADD COLUMN media_url TEXT")

@@ -31,14 +31,19 @@ class Push(msgspec.Struct, frozen=True):
     text: str
     at: float
     attempts: int
+    media_url: str | None = None
 
 
 class Saying(msgspec.Struct, frozen=True):
-    """One message to be said: `id` becomes the message's id, `delay` counts from the one before it, in seconds."""
+    """One message to be said: `id` becomes the message's id, `delay` counts from the one before it, in seconds.
+
+    With `media_url` it is that file, and the text its caption.
+    """
 
     id: str
     text: str
     delay: float
+    media_url: str | None = None
 
 
 def intend(
@@ -55,8 +60,9 @@ def intend(
     for saying in sayings:
         due += saying.delay
         connection.execute(
-            "INSERT INTO outbox (instance_id, jid, id, session_id, bot_id, text, due_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (*chat, saying.id, session_id, bot_id, saying.text, due),
+            "INSERT INTO outbox (instance_id, jid, id, session_id, bot_id, text, due_at, media_url)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (*chat, saying.id, session_id, bot_id, saying.text, due, saying.media_url),
         )
 
 
@@ -75,14 +81,14 @@ def say(
     While a human's message of the chat was not looked at yet, nothing is said: it may be a take-over.
     """
     rows = connection.execute(
-        "SELECT o.seq, o.instance_id, o.jid, o.id, o.session_id, o.bot_id, o.text, s.status,"
+        "SELECT o.seq, o.instance_id, o.jid, o.id, o.session_id, o.bot_id, o.text, o.media_url, s.status,"
         " EXISTS (SELECT 1 FROM messages m WHERE m.instance_id = o.instance_id AND m.jid = o.jid AND m.state < 2"
         " AND m.state = ? AND m.from_me) AS held FROM outbox o LEFT JOIN sessions s ON s.id = o.session_id"
         " WHERE o.due_at <= ? ORDER BY o.due_at, o.seq LIMIT ?",
         (NEW, now, limit),
     ).fetchall()
     said: dict[tuple[str, str], None] = {}
-    for seq, instance_id, jid, id, session_id, bot_id, text, status, held in rows:
+    for seq, instance_id, jid, id, session_id, bot_id, text, media_url, status, held in rows:
         if status == "opened" and (held or instance_id not in hooked):
             connection.execute("UPDATE outbox SET due_at = ? WHERE seq = ?", (now + _HOLD, seq))
             continue
@@ -90,15 +96,15 @@ def say(
         if status != "opened":
             continue
         new = connection.execute(
-            "INSERT INTO messages (instance_id, id, jid, from_me, kind, text, at, bot_id, state)"
-            " VALUES (?, ?, ?, 1, 'conversation', ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (instance_id, id, jid, text, now, bot_id, DONE),
+            "INSERT INTO messages (instance_id, id, jid, from_me, kind, text, media_url, at, bot_id, state)"
+            " VALUES (?, ?, ?, 1, 'conversation', ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (instance_id, id, jid, text, media_url, now, bot_id, DONE),
         )
         if not new.rowcount:  # its own echo was faster: it is in the transcript
             continue
         connection.execute("UPDATE sessions SET active_at = max(active_at, ?) WHERE id = ?", (now, session_id))
         if hooked[instance_id]:
-            add_push(connection, (instance_id, jid), id, text, now)
+            add_push(connection, (instance_id, jid), id, text, now, media_url)
         said[(instance_id, jid)] = None
     return list(said), connection.execute("SELECT min(due_at) FROM outbox").fetchone()[0]
 
@@ -108,19 +114,26 @@ def drop(connection: sqlite3.Connection, session_id: str, chat: tuple[str, str])
     connection.execute("DELETE FROM outbox WHERE instance_id = ? AND jid = ? AND session_id = ?", (*chat, session_id))
 
 
-def add_push(connection: sqlite3.Connection, chat: tuple[str, str], id: str, text: str, now: float) -> None:
+def add_push(
+    connection: sqlite3.Connection,
+    chat: tuple[str, str],
+    id: str,
+    text: str,
+    now: float,
+    media_url: str | None = None,
+) -> None:
     """Asks for a message to be posted to the instance's webhook."""
     connection.execute(
-        "INSERT INTO pushes (instance_id, jid, id, text, at, due_at) VALUES (?, ?, ?, ?, ?, ?)",
-        (*chat, id, text, now, now),
+        "INSERT INTO pushes (instance_id, jid, id, text, at, due_at, media_url) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (*chat, id, text, now, now, media_url),
     )
 
 
 def due_pushes(connection: sqlite3.Connection, now: float, limit: int) -> tuple[list[Push], float | None]:
     """The pushes that may be posted now, only the oldest of each chat; and when the next one is due after now."""
     rows = connection.execute(
-        "SELECT seq, instance_id, jid, id, text, at, attempts FROM pushes p WHERE due_at <= ? AND NOT EXISTS ("
-        "SELECT 1 FROM pushes q WHERE q.instance_id = p.instance_id AND q.jid = p.jid AND q.seq < p.seq)"
+        "SELECT seq, instance_id, jid, id, text, at, attempts, media_url FROM pushes p WHERE due_at <= ?"
+        " AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.instance_id = p.instance_id AND q.jid = p.jid AND q.seq < p.seq)"
         " ORDER BY due_at, seq LIMIT ?",
         (now, limit),
     ).fetchall()

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from reconciler.model import Bot, Heard, Line, Session
+from reconciler.talk.attach import pieces
 from reconciler.talk.effective import Effective
 
 HISTORY: Final = 20  # messages of the session that the model sees again
@@ -74,10 +75,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One message of a reply; `delay` is how many seconds after the one before it (or the turn's end) it is sent."""
+    """One message of a reply; `delay` is how many seconds after the one before it (or the turn's end) it is sent.
+    With `media_url` it is that file, and the text its caption.
+    """
 
     text: str
     delay: float
+    media_url: str | None = None
 
 
 def tokens(text: str) -> int:
@@ -151,8 +155,9 @@ def compose(
 
 def parts(text: str, own: Effective) -> tuple[Part, ...]:
     """A reply as the messages in which it is said, with their delays."""
-    pieces = split(text) if own.split_messages else [text.strip()]
-    return tuple(Part(piece, delay(piece, own)) for piece in pieces if piece)
+    texts = split(text) if own.split_messages else [text]
+    found = [piece for each in texts for piece in pieces(each)]
+    return tuple(Part(piece.text, delay(piece.text, own), piece.media_url) for piece in found)
 
 
 def delay(text: str, own: Effective) -> float:

@@ -50,6 +50,19 @@ async def test_the_event_that_is_posted():
 
 
 @pytest.mark.parametrize(
+    ("url", "text", "kind", "message"),
+    [
+        ("https://x/a.jpg", "The terrace", "imageMessage", {"imageMessage": {"caption": "The terrace"}}),
+        ("https://x/a.pdf", "", "documentMessage", {"documentMessage": {}}),
+        ("https://x/a", "", "documentMessage", {"documentMessage": {}}),
+    ],
+)
+def test_a_file_is_posted_as_its_kind(url, text, kind, message):
+    data = event(instance("http://x"), Push(1, "inst", "ana", "ID1", text, 0.0, 0, url))["data"]
+    assert (data["messageType"], data["message"]) == (kind, {**message, "mediaUrl": url})
+
+
+@pytest.mark.parametrize(
     ("case", "answer", "final"),
     [
         ("500", (500, {}, {}), False),

@@ -82,6 +82,15 @@ async def test_reply_waits_its_delay_and_parts_come_in_order(stand):
     assert await stand.replies() == ["abcde", "fghij"]
 
 
+async def test_a_link_to_a_media_file_is_sent_as_that_media(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    stand.model.answer = lambda account, request: _answer("Look: ![The terrace](https://x/a.jpg)")
+    await stand.talk("hi")
+    said = [each for each in await stand.chats.transcript("inst", "ana", None, 10) if each.from_me]
+    assert [(each.text, each.media_url) for each in said] == [("Look:", None), ("The terrace", "https://x/a.jpg")]
+    assert (await stand.session()).history[-1].text == "Look: ![The terrace](https://x/a.jpg)"
+
+
 async def _answer(text):
     return Answer(text)
 

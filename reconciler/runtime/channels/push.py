@@ -15,6 +15,7 @@ import msgspec
 from reconciler.egress import Gate, forbidden, transport
 from reconciler.model import Instance
 from reconciler.store.outbox import Push
+from reconciler.talk.attach import kind_of
 
 if TYPE_CHECKING:
     import httpx
@@ -93,15 +94,19 @@ async def _named(response: httpx.Response) -> str | None:
 
 
 def event(instance: Instance, push: Push) -> dict[str, Any]:
-    """The body of a push."""
+    """The body of a push; a file stands as that server's own messages do, with its address beside."""
     said = datetime.fromtimestamp(push.at, UTC)
+    kind, message = "conversation", {"conversation": push.text}  # type: str, dict[str, Any]
+    if push.media_url is not None:
+        kind = f"{kind_of(push.media_url) or 'document'}Message"
+        message = {kind: {"caption": push.text} if push.text else {}, "mediaUrl": push.media_url}
     return {
         "event": "send.message",
         "instance": instance.name,
         "data": {
             "key": {"id": push.id, "remoteJid": push.jid, "fromMe": True},
-            "message": {"conversation": push.text},
-            "messageType": "conversation",
+            "message": message,
+            "messageType": kind,
             "messageTimestamp": int(push.at),
             "instanceId": instance.id,
         },
