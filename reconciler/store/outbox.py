@@ -133,7 +133,8 @@ def due_pushes(connection: sqlite3.Connection, now: float, limit: int) -> tuple[
     """The pushes that may be posted now, only the oldest of each chat; and when the next one is due after now."""
     rows = connection.execute(
         "SELECT seq, instance_id, jid, id, text, at, attempts, media_url FROM pushes p WHERE due_at <= ?"
-        " AND NOT EXISTS (SELECT 1 FROM pushes q WHERE q.instance_id = p.instance_id AND q.jid = p.jid AND q.seq < p.seq)"
+        " AND NOT EXISTS (SELECT 1 FROM pushes q"
+        " WHERE q.instance_id = p.instance_id AND q.jid = p.jid AND q.seq < p.seq)"
         " ORDER BY due_at, seq LIMIT ?",
         (now, limit),
     ).fetchall()
