@@ -20,6 +20,7 @@ from reconciler.runtime.api.instances import patched
 from reconciler.runtime.api.settings import meant
 from reconciler.runtime.body import Fields, fields_of, fitting, merged, read_body, said
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import match
 from reconciler.runtime.urls import check_urls
 from reconciler.store.batch import POSSIBLE, Batch, BatchRefused, Change
 from reconciler.store.changes import Merge
@@ -54,7 +55,7 @@ async def apply(call: Call) -> Response:
     body = fitting(_BODY, merged({}, read))
     asked = Batch(
         changes=tuple(_changes(call, body["changes"])),
-        match=_tags(headers["if-match"]) if "if-match" in headers else None,
+        match=match(call),
         key=key,
         digest=call.served.store.vault.digest(msgspec.json.encode(body, order="sorted").decode()) if key else "",
     )
@@ -68,11 +69,6 @@ async def apply(call: Call) -> Response:
 
 class _Answer(msgspec.Struct, frozen=True):
     etag: str
-
-
-def _tags(header: str) -> tuple[str, ...]:
-    """The tags that If-Match names, without quotes (RFC 9110, 13.1.1: compared strongly, so weak ones never match)."""
-    return tuple(tag.strip().strip('"') for tag in header.split(",") if not tag.strip().startswith("W/"))
 
 
 def _changes(call: Call, given: list[Fields]) -> Iterator[Change]:

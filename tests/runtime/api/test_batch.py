@@ -228,8 +228,10 @@ def test_a_stale_plan_is_refused(client: httpx.Client, tenant: Tenant, make: Cal
     answer = apply(client, tenant, bot(triggerValue="x"), If_Match=read)
     assert answer.status_code == 412
     assert answer.json()["response"]["message"][0].startswith("The instance has changed since it was read")
-    assert apply(client, tenant, bot(triggerValue="x"), If_Match="W/" + etag(client, tenant)).status_code == 412
+    assert apply(client, tenant, bot(triggerValue="x"), If_Match="W/" + read).status_code == 412
     assert len(part(client, tenant)["bots"]) == 1
+    weak = "W/" + etag(client, tenant)  # as a proxy that compresses makes it
+    assert apply(client, tenant, bot(triggerValue="w"), If_Match=weak).status_code == 200
     assert apply(client, tenant, bot(triggerValue="x"), If_Match="*").status_code == 200
     assert apply(client, tenant, bot(triggerValue="y"), If_Match=part(client, tenant)["etag"]).status_code == 200
 
