@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -123,14 +123,13 @@ class DataFolder:
 
         return self._secret("secret.key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())[0]
 
-    def _secret(self, name: str, make: object) -> tuple[str, bool]:
+    def _secret(self, name: str, make: Callable[[], str]) -> tuple[str, bool]:
         path = self.path / name
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             return path.read_text().strip(), False
-        assert callable(make)
-        value: str = make()
+        value = make()
         with os.fdopen(descriptor, "w") as file:
             file.write(value + "\n")
         return value, True

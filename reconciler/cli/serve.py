@@ -119,8 +119,6 @@ def prepare(
         if made:
             say(f"API key  made and kept in {folder.path / 'api-key'} (RECONCILER_API_KEY is not set)")
     serving = Serving(
-        host=host,
-        port=port,
         database=folder.runtime_database,
         address=folder.address,
         api_key=key,

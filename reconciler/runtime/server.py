@@ -37,8 +37,6 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """What a runtime process is started with; `address` is the file that names its URL while it runs, `rate` and
     `burst` how many requests each token may make a second, and at once."""
 
-    host: str
-    port: int
     database: Path
     address: Path
     api_key: str
