@@ -1,12 +1,23 @@
 """HTTP calls to a target: time limits, bounded retries, answers of a bounded size, errors by who must act.
 
-Before it come the profiles, which know paths and bodies; after it the network. The one door to httpx.
+Before it come the profiles, which know paths and bodies; after it `pace`, which all calls share, and the network. The
+one door to httpx. What is tried again, and how:
+
+| what happened | reads, changes, deletes, calls with a key | creates without a key |
+|---|---|---|
+| the connection is refused: certainly not done | again | again |
+| 429: certainly not done | again, all calls slower | again, all calls slower |
+| the connection breaks, times out, ends early | again | never: `AnswerLost` |
+| 502, 504 | again | never: `AnswerLost` |
+| 503 | again | never |
+| 500 and any other answer | never: it would be the same | never |
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import random
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,16 +28,18 @@ import msgspec
 
 from reconciler import __version__
 from reconciler.errors import Rejected, Unavailable
+from reconciler.live.pace import Pace
 
 MAX_ANSWER: Final = 256 << 20  # bytes; more than any fleet, less than a machine's memory
 _TIMEOUT: Final = httpx.Timeout(30, connect=5)
 _WORTH_RETRYING: Final = frozenset({429, 502, 503, 504})
 _FIRST_WAIT: Final = 0.1  # seconds before the first retry; doubled each time, with jitter
 _LONGEST_WAIT: Final = 30.0  # a target that asks for more is not waited for here: the next pass comes anyway
+_PATIENCE: Final = 8  # times that one call is told 429 before it is given up
 
 
 class AnswerLost(Unavailable):
-    """A create was sent and its answer never came: it may or may not have been done."""
+    """Something was sent and its answer never came: it may or may not have been done."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -44,17 +57,26 @@ class Answer(msgspec.Struct, frozen=True):
             raise Unavailable(f"the target answered {self.status} with something else than JSON") from error
 
 
+class Refused(Rejected):
+    """What the target refuses (4xx): its own words, and all that it `answered`."""
+
+    def __init__(self, answered: Answer) -> None:
+        super().__init__(answered.status, *_messages(answered))
+        self.answered = answered
+
+
 class Client:
     """Calls one target with its key. `key_source` is what error messages name instead of the key.
 
-    Reads, changes and deletes are repeated (`attempts` in all) after a lost connection, 429, 502, 503 and 504. A
-    create is repeated only where it was certainly not taken: connection refused, or 429.
+    What is repeated is repeated `attempts` times in all, 429 apart, with a wait that doubles and has jitter; the
+    target's Retry-After is its minimum. At most `parallel` calls are under way, fewer where the target answers 429.
     """
 
     def __init__(
         self, url: str, api_key: str, *, key_source: str = "RECONCILER_API_KEY", attempts: int = 3, parallel: int = 10
     ) -> None:
         self.url = url.rstrip("/")
+        self.pace = Pace(parallel)
         self._key_source = key_source
         self._attempts = attempts
         local = _is_loopback(url)
@@ -83,40 +105,57 @@ class Client:
         body: Mapping[str, Any] | None = None,
         *,
         etag: str | None = None,
+        match: str | None = None,
+        key: str | None = None,
         creates: bool = False,
     ) -> Answer:
         """One call; 304 is an answer like 2xx. `creates`: done twice it would make two.
 
-        Raises Rejected for what the target refuses (4xx), Unavailable where it does not answer as it should (with
-        its Retry-After), AnswerLost for a create whose answer never came.
+        `etag` is sent as If-None-Match, `match` as If-Match, `key` as Idempotency-Key: with one a call that was
+        done and is repeated is only answered again.
+
+        Raises Refused for what the target refuses (4xx), Unavailable where it does not answer as it should (with
+        its Retry-After), AnswerLost where a create, or a call with a key, may have been done without an answer.
         """
         content = None if body is None else msgspec.json.encode(body)
         headers = {"content-type": "application/json"} if content is not None else {}
-        if etag:
-            headers["if-none-match"] = etag
-        attempt = 0
+        headers |= {"if-none-match": etag} if etag else {}
+        headers |= {"if-match": match} if match else {}
+        headers |= {"idempotency-key": key} if key else {}
+        once = creates and key is None
+        lost = f"{self.url} did not answer {'a create' if creates else method}"
+        failed = throttled = 0
+        sent = False  # whether the target may have it
         while True:
-            attempt += 1
             request = self._http.build_request(method, path, content=content, headers=headers)
-            last = attempt >= self._attempts
-            wait = _FIRST_WAIT * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)  # noqa: S311
+            after: float | None = None
             try:
-                answer, after = await self._once(request)
+                async with self.pace as began:
+                    answer, after = await self._once(request)
+                    if answer.status == 429:
+                        self.pace.refused(began, min(after or 0.0, _LONGEST_WAIT))
+                    else:
+                        self.pace.answered()
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-                if last:
-                    raise Unavailable(f"{self.url} cannot be reached: {_why(error)}") from error
+                failed += 1
+                if failed >= self._attempts:
+                    kind = AnswerLost if sent else Unavailable
+                    raise kind(f"{self.url} cannot be reached: {_why(error)}") from error
             except httpx.TransportError as error:
-                if creates:
-                    raise AnswerLost(f"{self.url} did not answer a create: {_why(error)}") from error
-                if last:
-                    raise Unavailable(f"{self.url} did not answer: {_why(error)}") from error
+                failed += 1
+                sent = sent or creates or key is not None
+                if once or failed >= self._attempts:
+                    kind = AnswerLost if sent else Unavailable
+                    raise kind(f"{lost}: {_why(error)}") from error
             else:
-                if answer.status not in _WORTH_RETRYING or (creates and answer.status != 429):
-                    return self._judged(answer, creates)
-                wait = max(wait, after or 0)
-                if last or wait > _LONGEST_WAIT:
-                    raise Unavailable(f"{self.url} answered {_said(answer)}", after)
-            await asyncio.sleep(wait)
+                if answer.status not in _WORTH_RETRYING or (once and answer.status != 429):
+                    return self._judged(answer, once)
+                failed, throttled = failed + (answer.status != 429), throttled + (answer.status == 429)
+                if failed >= self._attempts or throttled >= _PATIENCE or (after or 0) > _LONGEST_WAIT:
+                    kind = AnswerLost if sent or (key is not None and answer.status in (502, 504)) else Unavailable
+                    raise kind(f"{self.url} answered {_said(answer)}", after)
+            wait = _FIRST_WAIT * 2 ** (failed + throttled - 1)
+            await asyncio.sleep((after or 0) + wait * random.uniform(0.5, 1.5))  # noqa: S311
 
     async def _once(self, request: httpx.Request) -> tuple[Answer, float | None]:
         response = await self._http.send(request, stream=True)
@@ -139,7 +178,7 @@ class Client:
         if status == 401:
             raise Unavailable(f"{self.url} does not accept the key: check {self._key_source}")
         if 400 <= status < 500:
-            raise Rejected(status, *_messages(answer))
+            raise Refused(answer)
         if creates and status in (502, 504):
             raise AnswerLost(f"{self.url} answered {_said(answer)} to a create")
         raise Unavailable(f"{self.url} answered {_said(answer)}")
@@ -164,11 +203,25 @@ def _why(error: Exception) -> str:
 
 
 def _seconds(value: str | None) -> float | None:
-    """Retry-After in seconds; a date is not understood (RFC 9110, 10.2.3 allows both)."""
+    """Retry-After in seconds from now, from seconds or a date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
     try:
-        return max(0.0, float(value)) if value else None
+        seconds = float(value)
+    except ValueError:
+        return _until(value)
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _until(date: str) -> float | None:
+    from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
+
+    try:
+        at = parsedate_to_datetime(date)
     except ValueError:
         return None
+    return max(0.0, (at.replace(tzinfo=at.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
 
 
 def _is_loopback(url: str) -> bool:

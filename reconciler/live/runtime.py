@@ -6,12 +6,14 @@ credentials and the fallback bot by the YAML name in their mark, what the target
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from reconciler.errors import Rejected, Unavailable
-from reconciler.live.client import Client
+from reconciler.live.client import Client, Refused
+from reconciler.live.together import outcome_of, refused, request_of
 from reconciler.model import DEFAULTS, Kind, Live, LiveObject, Mark, Ref, Secret, join_mark, split_mark
 from reconciler.plan.order import Step
 
@@ -57,6 +59,7 @@ class Runtime:
     ) -> None:
         self.source = source
         self._client = Client(url, api_key, key_source=key_source, attempts=attempts, parallel=parallel)
+        self._tags: dict[str, str] = {}  # of the instances as they were read or left, by their names
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -73,6 +76,7 @@ class Runtime:
         try:
             rows = answer.json()["instances"]
             objects = tuple(one for part in rows for one in lift(part, self.source))
+            self._tags = {part["instance"]["name"]: part["etag"] for part in rows}
         except (KeyError, TypeError) as error:
             raise Unavailable(f"{self._client.url} is no runtime of this project: GET /fleet lacks {error}") from error
         return Live(objects=objects, version=answer.etag or "")
@@ -84,6 +88,7 @@ class Runtime:
         Unavailable and AnswerLost as `Client.call`.
         """
         kind = step.ref.kind
+        self._tags.pop(step.instance_name, None)
         create, update, delete = _PATHS[kind]
         path = {"create": create, "update": update, "delete": delete}[step.action]
         path = path.format(id=quote(step.id or "", safe=""), instance=quote(step.instance_name, safe=""))
@@ -100,6 +105,23 @@ class Runtime:
         if kind == "Instance" and isinstance(answer.get("instance"), dict):
             answer = answer["instance"]
         return str(answer.get("id") or answer.get("instanceId") or step.id)
+
+    async def together(self, steps: Sequence[Step], ids: Mapping[Ref, str]) -> dict[int, str]:
+        """Steps of one instance, which is there already, as one transaction; the target's ids by `Step.index`.
+
+        It is made on the instance as it was read (or left by the last of these) and on nothing else, and once, however
+        often it is sent. Raises PartRefused with what each refused step is told, Stale where the instance has moved
+        on, Rejected for the whole, Unavailable, and AnswerLost where it may have been done.
+        """
+        name = steps[0].instance_name
+        request = request_of(steps, ids, lower)
+        path, tag, key = f"/fleet/{quote(name, safe='')}", self._tags.get(name), uuid.uuid4().hex
+        try:
+            answer = await self._client.call("POST", path, {"changes": request.changes}, match=tag, key=key)
+        except Refused as error:
+            raise refused(request, error) from error
+        made, self._tags[name] = outcome_of(request, answer)
+        return made
 
 
 def lift(part: Mapping[str, Any], source: str) -> Iterator[LiveObject]:

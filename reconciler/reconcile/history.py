@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -162,6 +163,10 @@ class History:
                 (target, target, KEPT_PASSES),
             )
         return number
+
+    def grouped(self) -> AbstractContextManager[None]:
+        """What is written within it is written as one."""
+        return transaction(self._db)
 
     def step_started(self, number: int, position: int) -> None:
         """Written before the call, so that after a crash it is known which calls may have been made."""

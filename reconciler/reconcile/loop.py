@@ -18,7 +18,7 @@ from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, ReconcilerError
 from reconciler.model import Live, Ref, Target
 from reconciler.plan.order import Step
-from reconciler.reconcile.apply import Reach
+from reconciler.reconcile.apply import Reach, Together
 from reconciler.reconcile.history import GOOD, History
 from reconciler.reconcile.locks import one_pass, the_one_loop
 from reconciler.reconcile.once import Ended, Memory, Site, run_pass
@@ -217,7 +217,7 @@ class _Course:
         """Seconds to the next pass, with jitter."""
         from apscheduler.triggers.interval import IntervalTrigger
 
-        seconds = self._memory.wanted.config.interval if self._memory.wanted else 60.0
+        seconds = self._memory.wanted.target.sync.interval if self._memory.wanted else 60.0
         if self._trigger is None or self._trigger.interval != timedelta(seconds=seconds):
             jitter = max(0.001, seconds * _JITTER)
             self._trigger = IntervalTrigger(seconds=seconds, jitter=jitter, timezone=UTC)
@@ -237,3 +237,9 @@ class _Late:
 
     async def perform(self, step: Step, ids: Mapping[Ref, str]) -> str | None:
         return await self._connect().perform(step, ids)
+
+    @property
+    def together(self) -> Together | None:
+        """Many steps at once, where the target takes them."""
+        found: Together | None = getattr(self._connect(), "together", None)
+        return found

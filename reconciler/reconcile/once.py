@@ -248,7 +248,8 @@ async def carry_out(
     if not steps:
         return Ended(outcome="unchanged", plan=plan)
     number = history.begin(plan.target, plan.commit, trigger, steps, began)
-    walked = await walk(steps, plan.ids, reach, _Recorder(history, number, watch), parallel=parallel, stop=stop)
+    record = _Recorder(history, number, watch)
+    walked = await walk(steps, plan.ids, reach, record, parallel=parallel, stop=stop, grouped=history.grouped)
     outcome, message = _judged(walked, steps)
     history.end(number, outcome, message, {**count(plan), **walked.counts})
     if walked.complete:
