@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.recorded import Exchange, recorded
 from tests.runtime.conformance.differences import BODIES, CASES, KEYED, STATUSES
-from tests.runtime.conformance.replay import Exchange, Outcome, Replay, openai, recorded, runtime
+from tests.runtime.conformance.replay import Outcome, Replay, openai, runtime
 
 EXCHANGES = recorded()
 EXPECTED = {n: (status, why) for why, cases in STATUSES.items() for n, status in cases.items()}
