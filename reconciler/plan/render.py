@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
@@ -16,6 +15,7 @@ import msgspec
 
 from reconciler.model import LIVE_KINDS, Change, FieldChange, Plan, Ref, Secret
 from reconciler.plan.diff import SECRET_FIELDS, SENSITIVE, plain
+from reconciler.plan.neutral import fenced, neutral
 
 FORMAT_VERSION: Final = "1.0"
 
@@ -163,9 +163,9 @@ def text_difference(before: str, after: str) -> list[str]:
 def markdown(plan: Plan) -> str:
     """The plan as Markdown: a summary, then a fold with its differences for each change."""
     groups, rest = grouped(plan)
-    out = [f"**{escape(summary(plan))}**", ""]
+    out = [f"**{neutral(summary(plan))}**", ""]
     for fault in plan.faults:
-        out += [f"> **Refused:** {escape(fault.reason)}  ", f"> {escape(fault.remedy)}", ""]
+        out += [f"> **Refused:** {neutral(fault.reason)}  ", f"> {neutral(fault.remedy)}", ""]
     for change in rest:
         out += _fold(headline(change), [line for _, line in list(_change_lines(change))[1:]])
     for group in groups:
@@ -173,28 +173,16 @@ def markdown(plan: Plan) -> str:
         out += _fold(f"~ Settings {group.instance}: {_inherit(group)}", body)
     if plan.foreign:
         out += [f"{_count(len(plan.foreign), 'foreign object')}, never changed:", ""]
-        out += [f"- {escape(f'{one.kind} {one.label} of {one.instance}')}" for one in plan.foreign] + [""]
-    out += [f"- {escape(note)}" for note in plan.notes]
+        out += [f"- {neutral(f'{one.kind} {one.label} of {one.instance}')}" for one in plan.foreign] + [""]
+    out += [f"- {neutral(note)}" for note in plan.notes]
     return "\n".join(out).rstrip() + "\n"
-
-
-def escape(value: str) -> str:
-    """Text that Markdown and HTML show as it is, on one line."""
-    safe = re.sub(r"([\\`*_{}\[\]()#+!|~-])", r"\\\1", _one_line(value))
-    return safe.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-
-
-def fence(body: str) -> str:
-    """A fence of backticks longer than any run of them in `body` (CommonMark 0.31, 4.5)."""
-    return "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", body)), default=0))
 
 
 def _fold(title: str, body: Sequence[str]) -> list[str]:
     if not body:
-        return [f"- {escape(title)}", ""]
-    shown = "\n".join(_clean(_diff_line(line)) for line in body)
-    marks = fence(shown)
-    return [f"<details><summary>{escape(title)}</summary>", "", f"{marks}diff", shown, marks, "", "</details>", ""]
+        return [f"- {neutral(title)}", ""]
+    shown = "\n".join(map(_diff_line, body))
+    return [f"<details><summary>{neutral(title)}</summary>", "", fenced(shown, "diff"), "", "</details>", ""]
 
 
 def _diff_line(line: str) -> str:
