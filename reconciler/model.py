@@ -130,6 +130,11 @@ def join_mark(description: str | None, mark: Mark) -> str:
     return f"{description} {mark}" if description else str(mark)
 
 
+def unmanaged(name: str) -> str:
+    """How a reference to a live object without a mark reads: a name that no object in YAML can have."""
+    return f"{name} (not managed)"
+
+
 # --- what git says and what is live --------------------------------------------------------------------------
 
 
@@ -140,7 +145,8 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
     seconds, `delayMessage`, `debounceTime` and `timePerChar` milliseconds), texts from files in place, a complete
     set of fields in the kind's order (unset is None). Credentials are named, not identified. A Credentials' `apiKey`
     is `{"env": …}` or `{"file": …}` until secrets are resolved, then a `Secret`.
-    `inherited` names the fields whose value came from the instance's Settings.
+    `inherited` names the fields whose value came from the instance's Settings. `adopts` is the target's id of a live
+    object without a mark that is to become this one.
     """
 
     ref: Ref
@@ -148,6 +154,7 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
     at: Place
     labels: Mapping[str, str] = {}
     formerly: str | None = None
+    adopts: str | None = None
     protect: bool = False
     inherited: tuple[str, ...] = ()
 
@@ -203,7 +210,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `id` and `live` are set for updates and deletes, `spec` for creates and updates. `instance_name` is the target's
     own name of the instance. `commit` is the eight-digit commit of the live mark. `inherited` names the changed
     fields that came from the instance's Settings. `held` says why the change is shown but not applied ("": it is
-    applied).
+    applied). `adopted`: the live object has no mark yet and gets this repository's.
     """
 
     action: Action
@@ -217,6 +224,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     protected: bool = False
     held: str = ""
+    adopted: bool = False
 
     @property
     def origin(self) -> Origin:
@@ -454,8 +462,29 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     above: int = 10
 
 
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """A time that begins at each moment of a cron expression: changes are allowed in it, or denied."""
+
+    allow: bool
+    cron: str
+    seconds: float
+
+
+class Sync(msgspec.Struct, frozen=True, kw_only=True):
+    """When a target is looked at without being woken: each `interval` (seconds), or at the moments of `schedule`
+    (cron); and the windows in which it may be changed. Both in the time zone of that name."""
+
+    interval: float = 60
+    schedule: str | None = None
+    timezone: str = "UTC"
+    windows: tuple[Window, ...] = ()
+
+
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """One server to reconcile; `api_key` is `{"env": …}` or `{"file": …}`, `overlay` a folder of the repository."""
+    """One server to reconcile; `api_key` is `{"env": …}` or `{"file": …}`, `overlay` a folder of the repository.
+
+    `here`: the one that RECONCILER_URL and the runtime of this machine stand for, the first of type runtime.
+    """
 
     name: str
     type: Literal["runtime"] = "runtime"
@@ -463,15 +492,19 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     api_key: Mapping[str, str] = msgspec.field(default_factory=lambda: {"env": "RECONCILER_API_KEY"})
     overlay: str | None = None
     gates: Gates = Gates()
+    sync: Sync = Sync()
+    here: bool = True
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """`reconciler.yaml` with its defaults; `interval` in seconds, `ref` the git ref whose commit is desired."""
+    """`reconciler.yaml` with its defaults; `ref` is the git ref whose commit is desired, `url` the remote repository
+    that is followed, if it is not the one at hand, looked at each `fetch` seconds."""
 
     path: str = "bots"
     ref: str = "HEAD"
+    url: str | None = None
+    fetch: float = 60
     name: str = ""
     targets: tuple[Target, ...] = (Target(name="local"),)
-    interval: float = 60
     prune: bool = True
     self_heal: bool = True

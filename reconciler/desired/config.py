@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
+
+import msgspec
 
 from reconciler import shape
 from reconciler.desired.durations import milliseconds
@@ -13,9 +15,10 @@ from reconciler.desired.keys import keys_in
 from reconciler.desired.places import Places
 from reconciler.desired.read import read
 from reconciler.desired.text import Flaw, decode, line_and_column
+from reconciler.desired.times import cron, zone_fault
 from reconciler.errors import InvalidBots, Misuse, Problem
-from reconciler.model import Config, Gates, Target
-from reconciler.shape import Fault
+from reconciler.model import Config, Gates, Sync, Target, Window
+from reconciler.shape import Fault, Path_
 
 PATH: Final = "reconciler.yaml"
 _LONGEST: Final = 86_400  # seconds between two passes
@@ -77,17 +80,25 @@ def _parse(files: Files, content: bytes) -> tuple[dict[str, Any], list[Problem]]
     faults = [*shape.faults("config", data)]
     if isinstance(data, dict) and not faults:
         faults += _across(data)
-    problems += [places.problem(PATH, 0, fault) for fault in faults]
+    problems += [_hidden(places.problem(PATH, 0, fault), fault) for fault in faults]
     return data if isinstance(data, dict) else {}, problems
 
 
+def _hidden(problem: Problem, fault: Fault) -> Problem:
+    """A problem of the remote's address is told without it: it may hold a password."""
+    if fault.path != ("source", "url"):
+        return problem
+    message = "is not the address of a git repository, or has a user and password in it"
+    hint = "such as https://github.com/acme/bots.git, with the token in RECONCILER_GIT_TOKEN"
+    return msgspec.structs.replace(problem, message=message, hint=hint, excerpt="")
+
+
 def _across(data: Mapping[str, Any]) -> list[Fault]:
-    faults = []
-    interval = data.get("sync", {}).get("interval")
-    if isinstance(interval, str) and not 1 <= milliseconds(interval) / 1000 <= _LONGEST:
-        faults.append(Fault(("sync", "interval"), f"'{interval}' is not between 1s and 24h"))
+    faults = list(_times(data.get("sync", {}), ("sync",), data.get("sync", {})))
+    faults += _bounds(data.get("source", {}), "interval", ("source",), 1, _LONGEST, "1s and 24h")
     source = _folder(data.get("source", {}).get("path", "bots"))
     for name, target in data.get("targets", {}).items():
+        faults += _times(target.get("sync", {}), ("targets", name, "sync"), data.get("sync", {}))
         overlay = _folder(target["overlay"]) if "overlay" in target else None
         if overlay == "." or (overlay and f"{source}/".startswith(f"{overlay}/")):
             message = f"the overlay '{overlay}' holds the source path '{source}'"
@@ -95,8 +106,39 @@ def _across(data: Mapping[str, Any]) -> list[Fault]:
     return faults
 
 
+def _times(sync: Mapping[str, Any], at: Path_, usual: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is wrong with intervals, cron expressions and time zones."""
+    yield from _bounds(sync, "interval", at, 1, _LONGEST, "1s and 24h")
+    zone = sync.get("timezone", usual.get("timezone", "UTC"))
+    if "timezone" in sync and (message := zone_fault(zone)):
+        yield Fault((*at, "timezone"), message)
+    if zone_fault(zone):
+        return
+    expressions: list[tuple[Path_, str]] = [((*at, "schedule"), sync["schedule"])] if "schedule" in sync else []
+    for number, window in enumerate(sync.get("windows", ())):
+        where = (*at, "windows", number)
+        expressions += [((*where, how), window[how]) for how in ("allow", "deny") if how in window]
+        yield from _bounds(window, "for", where, 60, 7 * 86_400, "1m and 7d")
+    for place, expression in expressions:
+        try:
+            cron(expression, zone)
+        except ValueError as error:
+            yield Fault(place, f"'{expression}' is no cron expression: {error}", "such as '*/5 8-18 * * mon-fri'")
+
+
+def _bounds(data: Mapping[str, Any], field: str, at: Path_, least: float, most: float, between: str) -> Iterator[Fault]:
+    length = data.get(field)
+    if isinstance(length, str) and not least <= _seconds(length) <= most:
+        yield Fault((*at, field), f"'{length}' is not between {between}")
+
+
+def _seconds(length: str | float) -> float:
+    return milliseconds(length) / 1000 if isinstance(length, str) else float(length)
+
+
 def _config(data: Mapping[str, Any]) -> Config:
     source, sync = data.get("source", {}), data.get("sync", {})
+    here = next((name for name, target in data.get("targets", {}).items() if target["type"] == "runtime"), None)
     targets = tuple(
         Target(
             name=name,
@@ -105,18 +147,37 @@ def _config(data: Mapping[str, Any]) -> Config:
             api_key=target.get("apiKey", {"env": "RECONCILER_API_KEY"}),
             overlay=_folder(target["overlay"]) if "overlay" in target else None,
             gates=_gates(target.get("gates", {})),
+            sync=_sync({**_left(sync, target.get("sync", {})), **target.get("sync", {})}),
+            here=name == here,
         )
         for name, target in data.get("targets", {}).items()
     )
-    interval = sync.get("interval", 60)
     return Config(
         path=_folder(source.get("path", "bots")),
         ref=source.get("ref", "HEAD"),
         name=source.get("name", ""),
-        targets=targets or (Target(name="local"),),
-        interval=milliseconds(interval) / 1000 if isinstance(interval, str) else float(interval),
+        url=source.get("url"),
+        fetch=_seconds(source.get("interval", 60)),
+        targets=targets or (Target(name="local", sync=_sync(sync)),),
         prune=sync.get("prune", True),
         self_heal=sync.get("selfHeal", True),
+    )
+
+
+def _left(usual: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the usual times holds for a target: with an interval of its own not the usual schedule."""
+    return {name: value for name, value in usual.items() if not (name == "schedule" and "interval" in own)}
+
+
+def _sync(data: Mapping[str, Any]) -> Sync:
+    return Sync(
+        interval=_seconds(data.get("interval", 60)),
+        schedule=data.get("schedule"),
+        timezone=data.get("timezone", "UTC"),
+        windows=tuple(
+            Window(allow="allow" in one, cron=one.get("allow") or one["deny"], seconds=_seconds(one["for"]))
+            for one in data.get("windows", ())
+        ),
     )
 
 

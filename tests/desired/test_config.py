@@ -7,7 +7,7 @@ import pytest
 from reconciler.desired.config import desired_ref, read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse
-from reconciler.model import Config, Gates, Target
+from reconciler.model import Config, Gates, Sync, Target, Window
 from tests.conftest import Repo
 
 HEAD = "apiVersion: reconciler/v1\nkind: Config\n"
@@ -34,24 +34,52 @@ def test_absent_empty_and_whole(repo: Repo) -> None:
         ref="main",
         name="acme",
         targets=(
-            Target(name="local"),
+            Target(name="local", sync=Sync(interval=120)),
             Target(
                 name="far",
                 url="https://far.example.com",
                 api_key={"file": "key"},
                 overlay="overlays/far",
                 gates=Gates(updates=12.5, deletes=0, above=3),
+                sync=Sync(interval=120),
+                here=False,
             ),
         ),
-        interval=120,
         prune=False,
         self_heal=False,
     )
     assert read_config(repository, commit) == Config()
     assert desired_ref(repository) == "main"
     repo.write("reconciler.yaml", HEAD + "sync: {interval: 30}\nsource: {path: .}\ntargets: {}\n")
-    assert (read_config(repository, None).interval, read_config(repository, None).path) == (30.0, ".")
+    assert (read_config(repository, None).targets[0].sync.interval, read_config(repository, None).path) == (30.0, ".")
     assert [target.name for target in read_config(repository, None).targets] == ["local"]
+
+
+def test_times_of_all_targets_and_of_one(repo: Repo) -> None:
+    text = HEAD + (
+        "source: {url: 'git@github.com:acme/bots.git', interval: 5m}\n"
+        "sync:\n"
+        "  schedule: '*/5 8-18 * * mon-fri'\n"
+        "  timezone: Europe/Rome\n"
+        "  windows: [{allow: '0 8 * * 1-5', for: 10h}, {deny: '0 12 24 12 *', for: 3600}]\n"
+        "targets:\n"
+        "  one: {type: runtime, sync: {interval: 10s}}\n"
+        "  two: {type: runtime, sync: {schedule: '0 3 * * *', timezone: UTC, windows: []}}\n"
+        "  three: {type: runtime}\n"
+    )
+    repo.write("reconciler.yaml", text)
+    config = read_config(Repository.discover(repo.root), None)
+    assert (config.url, config.fetch) == ("git@github.com:acme/bots.git", 300)
+    windows = (
+        Window(allow=True, cron="0 8 * * 1-5", seconds=36_000),
+        Window(allow=False, cron="0 12 24 12 *", seconds=3600),
+    )
+    assert [target.sync for target in config.targets] == [
+        Sync(interval=10, timezone="Europe/Rome", windows=windows),
+        Sync(schedule="0 3 * * *"),
+        Sync(schedule="*/5 8-18 * * mon-fri", timezone="Europe/Rome", windows=windows),
+    ]
+    assert [target.here for target in config.targets] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +87,30 @@ def test_absent_empty_and_whole(repo: Repo) -> None:
     [
         (HEAD + "sync: {interval: 500ms}\n", "3:18: sync.interval: '500ms' is not between 1s and 24h"),
         (HEAD + "sync: {interval: 2d}\n", "3:18: sync.interval: '2d' is not between 1s and 24h"),
+        (
+            HEAD + "sync: {schedule: '61 * * * *'}\n",
+            "3:18: sync.schedule: '61 * * * *' is no cron expression: Error validating expression '61'",
+        ),
+        (
+            HEAD + "sync: {schedule: '0 0 30 2 *'}\n",
+            "3:18: sync.schedule: '0 0 30 2 *' is no cron expression: it never",
+        ),
+        (
+            HEAD + "sync: {schedule: '0 0 * * *', timezone: Mars/Base}\n",
+            "3:41: sync.timezone: there is no time zone 'Mars/Base': write one such as Europe/Rome",
+        ),
+        (
+            HEAD + "sync: {windows: [{allow: '0 8 * * funday', for: 1h}]}\n",
+            "3:26: sync.windows[0].allow: '0 8 * * funday' is no cron expression: 'funday' is no weekday",
+        ),
+        (HEAD + "sync: {windows: [{deny: '0 8 * * *', for: 8d}]}\n", "3:43: sync.windows[0].for: '8d' is not between"),
+        (
+            HEAD + "targets: {a: {type: runtime, sync: {schedule: '* * * *'}}}\n",
+            "3:47: targets.a.sync.schedule: '* * * *' is no cron expression: it has 4 fields of five",
+        ),
+        (HEAD + "source: {interval: 10ms}\n", "3:20: source.interval: '10ms' is not between 1s and 24h"),
+        (HEAD + "source: {url: 'https://me:secret@github.com/a/b'}\n", "3:15: source.url: is not the address of a git"),
+        (HEAD + "source: {url: 'ext::sh -c x'}\n", "3:15: source.url: is not the address of a git"),
         (HEAD + "sorce: {}\n", "3:1: sorce: is not a known field (did you mean 'source'?)"),
         (HEAD + "source: {path: ../x}\n", "3:16: source.path: '../x' is not as it should be"),
         (HEAD + "targets: {a: {type: runtime, overlay: .}}\n", "3:39: targets.a.overlay: the overlay '.' holds"),
@@ -76,6 +128,7 @@ def test_problems(repo: Repo, text: str, expected: str) -> None:
     assert found.startswith(f"reconciler.yaml:{expected}"), found
     assert others == []
     assert "Ab1Cd2" not in found
+    assert "secret" not in found
 
 
 def test_bytes_and_links(repo: Repo) -> None:
