@@ -120,28 +120,28 @@ def _change_lines(change: Change) -> Iterator[Line]:
 
 
 def _value_lines(field: str, value: Any) -> Iterator[Line]:
-    whole = _whole(value)
-    if _is_long(whole):
+    whole = whole(value)
+    if is_long(whole):
         first, *more = whole.splitlines()
         rest = f" … {len(more) + 1} lines, {len(whole)} characters" if more else f" … {len(whole)} characters"
         yield "create", f"    {field}: {first[:_LONG]}{rest}"
     else:
-        yield "create", f"    {field}: {_short(field, value)}"
+        yield "create", f"    {field}: {short(field, value)}"
 
 
 def field_lines(one: FieldChange) -> Iterator[Line]:
     """One field's change: both values in a line, or the lines that differ of long texts."""
     tone: Tone = "plain" if one.origin == "pending" else "drift"
     said = "" if one.origin == "pending" else f"  ({_ORIGINS[one.origin]})"
-    before, after = _whole(one.before), _whole(one.after)
+    before, after = whole(one.before), whole(one.after)
     if one.field in SECRET_FIELDS:
         yield tone, f"    {one.field}: {SENSITIVE} changes{said}"
-    elif _is_long(before) or _is_long(after):
+    elif is_long(before) or is_long(after):
         yield tone, f"    {one.field}:{said}"
         for line in text_difference(before, after):
             yield ("create" if line[0] == "+" else "delete" if line[0] == "-" else "dim"), f"      {line}"
     else:
-        yield tone, f"    {one.field}: {_short(one.field, one.before)} → {_short(one.field, one.after)}{said}"
+        yield tone, f"    {one.field}: {short(one.field, one.before)} → {short(one.field, one.after)}{said}"
 
 
 _ORIGINS: Final[Mapping[str, str]] = {
@@ -282,13 +282,13 @@ def _place(change: Change) -> tuple[bool, str, int, str]:
 
 def _inherit(group: Group) -> str:
     one = group.field
-    if _is_long(_whole(one.before)) or _is_long(_whole(one.after)):
+    if is_long(whole(one.before)) or is_long(whole(one.after)):
         return f"{len(group.bots)} bots inherit {one.field}"
-    before, after = _short(one.field, one.before), _short(one.field, one.after)
+    before, after = short(one.field, one.before), short(one.field, one.after)
     return f"{len(group.bots)} bots inherit: {one.field} {before} → {after}"
 
 
-def _whole(value: Any) -> str:
+def whole(value: Any) -> str:
     """A value as text of lines: texts as they are, lists one below the other, the rest as JSON."""
     match value:
         case None:
@@ -302,11 +302,11 @@ def _whole(value: Any) -> str:
     return json.dumps(value)
 
 
-def _is_long(value: str) -> bool:
+def is_long(value: str) -> bool:
     return len(value) > _LONG or "\n" in value
 
 
-def _short(field: str, value: Any) -> str:
+def short(field: str, value: Any) -> str:
     """A short value: durations with their unit, the rest as JSON."""
     if field in _MILLISECONDS and isinstance(value, int) and value:
         return f"{value // 1000}s" if value % 1000 == 0 else f"{value}ms"
