@@ -120,10 +120,10 @@ def _change_lines(change: Change) -> Iterator[Line]:
 
 
 def _value_lines(field: str, value: Any) -> Iterator[Line]:
-    whole = whole(value)
-    if is_long(whole):
-        first, *more = whole.splitlines()
-        rest = f" … {len(more) + 1} lines, {len(whole)} characters" if more else f" … {len(whole)} characters"
+    said = whole(value)
+    if is_long(said):
+        first, *more = said.splitlines()
+        rest = f" … {len(more) + 1} lines, {len(said)} characters" if more else f" … {len(said)} characters"
         yield "create", f"    {field}: {first[:_LONG]}{rest}"
     else:
         yield "create", f"    {field}: {short(field, value)}"
@@ -303,6 +303,7 @@ def whole(value: Any) -> str:
 
 
 def is_long(value: str) -> bool:
+    """Whether a text is shown by its differences, not as a value in a line."""
     return len(value) > _LONG or "\n" in value
 
 
