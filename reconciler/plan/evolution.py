@@ -31,9 +31,11 @@ _MARKS: Final = re.compile("[\u0300-\u036f]")
 _MAX_MEMORY: Final = 4 << 20  # bytes for one compiled pattern with its caches
 # Names that every JavaScript object has: as an operator of an advanced rule they make the server throw.
 _INHERITED: Final = frozenset(
-    "constructor hasOwnProperty isPrototypeOf propertyIsEnumerable toLocaleString toString valueOf __proto__ "
-    "__defineGetter__ __defineSetter__ __lookupGetter__ __lookupSetter__".split()
-)
+    (
+        "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString", "toString",
+        "valueOf", "__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__",
+    )
+)  # fmt: skip
 
 Terms = tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]
 
