@@ -496,9 +496,18 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     here: bool = True
 
 
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a million tokens of a model cost: sent, sent and found in the server's cache, answered."""
+
+    input: float
+    cached: float
+    output: float
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """`reconciler.yaml` with its defaults; `ref` is the git ref whose commit is desired, `url` the remote repository
-    that is followed, if it is not the one at hand, looked at each `fetch` seconds."""
+    that is followed, if it is not the one at hand, looked at each `fetch` seconds. `prices` are by model, in
+    `currency` (ISO 4217)."""
 
     path: str = "bots"
     ref: str = "HEAD"
@@ -508,3 +517,5 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[Target, ...] = (Target(name="local"),)
     prune: bool = True
     self_heal: bool = True
+    prices: Mapping[str, Price] = {}
+    currency: str = "USD"

@@ -17,7 +17,7 @@ from reconciler.desired.read import read
 from reconciler.desired.text import Flaw, decode, line_and_column
 from reconciler.desired.times import cron, zone_fault
 from reconciler.errors import InvalidBots, Misuse, Problem
-from reconciler.model import Config, Gates, Sync, Target, Window
+from reconciler.model import Config, Gates, Price, Sync, Target, Window
 from reconciler.shape import Fault, Path_
 
 PATH: Final = "reconciler.yaml"
@@ -161,7 +161,16 @@ def _config(data: Mapping[str, Any]) -> Config:
         targets=targets or (Target(name="local", sync=_sync(sync)),),
         prune=sync.get("prune", True),
         self_heal=sync.get("selfHeal", True),
+        prices=_prices(data.get("prices", {})),
+        currency=data.get("prices", {}).get("currency", "USD"),
     )
+
+
+def _prices(data: Mapping[str, Any]) -> dict[str, Price]:
+    return {
+        model: Price(input=each["input"], cached=each.get("cached", each["input"]), output=each["output"])
+        for model, each in data.get("models", {}).items()
+    }
 
 
 def _left(usual: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 from reconciler.desired.config import desired_ref, read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse
-from reconciler.model import Config, Gates, Sync, Target, Window
+from reconciler.model import Config, Gates, Price, Sync, Target, Window
 from tests.conftest import Repo
 
 HEAD = "apiVersion: reconciler/v1\nkind: Config\n"
@@ -153,3 +153,22 @@ def test_target_of() -> None:
 def test_a_bare_repository_says_its_ref_at_head(repo: Repo) -> None:
     repo.commit({"reconciler.yaml": HEAD + "source: {ref: other}\n"})
     assert desired_ref(Repository(repo.root / ".git", repo.root / ".git", bare=True)) == "other"
+
+
+def test_prices(repo: Repo) -> None:
+    text = HEAD + "prices: {currency: EUR, models: {m: {input: 2, cached: 0.5, output: 8}, n: {input: 1, output: 3}}}\n"
+    repo.write("reconciler.yaml", text)
+    config = read_config(Repository.discover(repo.root), None)
+    assert config.currency == "EUR"
+    assert config.prices == {
+        "m": Price(input=2, cached=0.5, output=8),
+        "n": Price(input=1, cached=1, output=3),
+    }
+    repo.write("reconciler.yaml", HEAD + "prices: {currency: euro, models: {m: {input: -1}}}\n")
+    with pytest.raises(InvalidBots) as found:
+        read_config(Repository.discover(repo.root), None)
+    assert [one.pointer for one in found.value.problems] == [
+        "prices.currency",
+        "prices.models.m.input",
+        "prices.models.m.output",
+    ]
