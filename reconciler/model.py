@@ -21,6 +21,7 @@ Kind = Literal["Instance", "Credentials", "Assistant", "Settings", "Bot", "Conve
 Origin = Literal["pending", "drift", "conflict", "unknown"]
 Action = Literal["create", "update", "delete"]
 Status = Literal["opened", "paused", "closed"]
+TargetType = Literal["runtime", "evolution"]
 
 # Kinds that live on a target, in the order in which they are created (deleted in reverse).
 LIVE_KINDS: Final[tuple[Kind, ...]] = ("Instance", "Credentials", "Assistant", "Settings", "Bot")
@@ -189,10 +190,15 @@ class LiveObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything a target says is running; `version` is the ETag of the reading."""
+    """Everything a target says is running; `version` is the ETag of the reading.
+
+    `unproven` says why the listing of an instance (the target's name of it) cannot be trusted to be whole: nothing of
+    it is to be changed.
+    """
 
     objects: tuple[LiveObject, ...]
     version: str
+    unproven: Mapping[str, str] = {}
 
 
 class FieldChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,7 +248,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     `ids` are the target's ids of the owned objects that stay, by the name they are declared under. `faults` are what
     must be put right before any of it is applied. `strangers` counts instances that this repository never declared.
     `owned` counts live objects of this repository by instance (YAML name) and kind, `empty` says that nothing is
-    declared; both are of the whole, also where only a part is planned.
+    declared; both are of the whole, also where only a part is planned. `type` is the target's; `unproven` are the
+    instances (by the target's name, with the reason) that were left out because they could not be read whole.
     """
 
     target: str
@@ -257,6 +264,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     strangers: int = 0
     owned: Mapping[tuple[str, str], int] = {}
     empty: bool = False
+    type: TargetType = "runtime"
+    unproven: Mapping[str, str] = {}
 
 
 # --- rows of the HTTP API ------------------------------------------------------------------------------------
@@ -487,7 +496,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    type: Literal["runtime"] = "runtime"
+    type: TargetType = "runtime"
     url: str = "http://127.0.0.1:8080"
     api_key: Mapping[str, str] = msgspec.field(default_factory=lambda: {"env": "RECONCILER_API_KEY"})
     overlay: str | None = None
