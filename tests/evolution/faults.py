@@ -12,11 +12,13 @@ from typing import Any, Literal
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-Kind = Literal["refuse", "reset", "reset-after", "500", "500-after", "429", "502", "502-after", "slow", "truncated"]
+Kind = Literal[
+    "refuse", "reset", "reset-after", "500", "500-after", "429", "502", "502-after", "200-html", "slow", "truncated"
+]
 KINDS: tuple[Kind, ...] = (
-    "refuse", "reset", "reset-after", "500", "500-after", "429", "502", "502-after", "slow", "truncated",
+    "refuse", "reset", "reset-after", "500", "500-after", "429", "502", "502-after", "200-html", "slow",
+    "truncated",
 )  # fmt: skip
-_STATUS = {"500": 500, "429": 429, "502": 502}
 
 
 @dataclass
@@ -119,7 +121,7 @@ async def _break(send: Any) -> None:
 
 async def _trouble(send: Send, fault: Fault) -> None:
     """An answer as proxies in front of the server give it: no JSON."""
-    status = _STATUS[fault.kind.removesuffix("-after")]
+    status = int(fault.kind[:3])
     head = [(b"content-type", b"text/html")]
     if status == 429:
         head.append((b"retry-after", f"{fault.seconds:g}".encode()))
