@@ -34,7 +34,7 @@ Allow = Annotated[
     typer.Option(
         "--allow",
         help="Permit what would be refused: `delete:N`, `update:N` (at most so many), `delete-instance:NAME`, `empty` "
-        "(nothing declared deletes everything); may be given again.",
+        "(nothing declared deletes everything), `adopt:ID` (what lost its mark gets it back); may be given again.",
         metavar="WHAT",
     ),
 ]
@@ -73,8 +73,9 @@ def allowed(allow: Sequence[str] | None) -> frozenset[str]:
 
     for one in allow or ():
         what, _, value = one.partition(":")
-        if not (one == "empty" or (what == "delete-instance" and value) or (what in BRAKED and COUNT.fullmatch(value))):
-            raise Misuse(f"--allow {one}: there are delete:N, update:N, delete-instance:NAME and empty")
+        named = what in ("delete-instance", "adopt") and value
+        if not (one == "empty" or named or (what in BRAKED and COUNT.fullmatch(value))):
+            raise Misuse(f"--allow {one}: there are delete:N, update:N, delete-instance:NAME, adopt:ID and empty")
     return frozenset(allow or ())
 
 

@@ -71,6 +71,7 @@ def clashes(links: Links) -> Found:
     yield from _taken(links, "Assistant", "id", "name", within="instance")
     yield from _triggers(links)
     yield from _renames(links)
+    yield from _adoptions(links)
     for (kind, instance), named in links.named.items():
         if kind == "Settings" and len(named) > 1:
             first, *others = named.values()
@@ -179,6 +180,18 @@ def _renames(links: Links) -> Found:
             yield draft, Fault(at, f"{other.ref} still exists", f"declared at {other.at}; a rename takes its place")
         elif (first := seen.setdefault((kind, instance, former), draft)) is not draft:
             yield draft, Fault(at, f"'{former}' was renamed to '{first.ref.name}' already", f"declared at {first.at}")
+
+
+def _adoptions(links: Links) -> Found:
+    seen: dict[tuple[Kind, str, str], Draft] = {}
+    for draft in links.drafts:
+        adopts = draft.metadata.get("adopts")
+        if not isinstance(adopts, str):
+            continue
+        first = seen.setdefault((draft.ref.kind, draft.ref.instance, adopts), draft)
+        if first is not draft:
+            fault = Fault(("metadata", "adopts"), f"'{adopts}' becomes {first.ref} already", f"declared at {first.at}")
+            yield draft, fault
 
 
 def _zero(value: Any) -> bool:

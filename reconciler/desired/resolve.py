@@ -44,6 +44,7 @@ def resolve(links: Links, draft: Draft, text: Texts) -> Object:
         at=draft.at,
         labels=metadata.get("labels", {}),
         formerly=metadata.get("formerly"),
+        adopts=metadata.get("adopts"),
         protect=metadata.get("protect", False),
         inherited=inherited,
     )

@@ -14,7 +14,7 @@ from urllib.parse import quote
 from reconciler.errors import Rejected, Unavailable
 from reconciler.live.client import Client, Refused
 from reconciler.live.together import outcome_of, refused, request_of
-from reconciler.model import DEFAULTS, Kind, Live, LiveObject, Mark, Ref, Secret, join_mark, split_mark
+from reconciler.model import DEFAULTS, Kind, Live, LiveObject, Mark, Ref, Secret, join_mark, split_mark, unmanaged
 from reconciler.plan.order import Step
 
 _INSTANCE: Final = ("integration", "number", "webhook", "retention")
@@ -138,7 +138,7 @@ def lift(part: Mapping[str, Any], source: str) -> Iterator[LiveObject]:
         for row in rows:
             text, mark = split_mark(row["description"])
             own = mark is not None and mark.source == source
-            names[row["id"]] = mark.name if own and mark else f"{row.get(label) or text or row['id']} (not managed)"
+            names[row["id"]] = mark.name if own and mark else unmanaged(row.get(label) or text or row["id"])
         return names
 
     def reference(names: Mapping[str, str], id: str | None) -> str | None:
@@ -192,7 +192,7 @@ def lower(step: Step, ids: Mapping[Ref, str]) -> dict[str, Any]:
     if step.mark is not None:
         own = step.change.spec.get("description") if step.change.spec else None
         body["description"] = join_mark(own.rstrip() if own else None, step.mark)
-        if step.ref.kind == "Credentials":
+        if step.ref.kind == "Credentials" and (step.action == "create" or "name" in step.values):
             body["name"] = step.ref.name
     return body
 

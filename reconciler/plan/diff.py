@@ -20,7 +20,6 @@ from reconciler.model import (
     FieldChange,
     Live,
     LiveObject,
-    Mark,
     Object,
     Origin,
     Plan,
@@ -29,6 +28,7 @@ from reconciler.model import (
     same_secret,
 )
 from reconciler.plan.own import MARKED, Owned, Pair, own
+from reconciler.plan.same import Around, around, compared, current, plain
 from reconciler.talk.match import trigger_key
 
 SENSITIVE: Final = "(sensitive)"
@@ -37,10 +37,9 @@ SECRET_FIELDS: Final = frozenset({"apiKey"})
 # Fields that are the demo model's where a key is missing and `whenMissing` allows it.
 _REPLACED: Final = frozenset({"baseUrl", "organization", "project"})
 
-# Fields that name another object of the instance, and the kind they name.
-_REFERENCES: Final[Mapping[str, str]] = {"credentials": "Credentials", "fallbackBot": "Bot"}
+ADOPT: Final = "adopt:"  # of an allowance: the id of a live object that lost its mark
 
-Renames = Mapping[tuple[str, str, str], str]  # (kind, instance, name in the live mark) -> name now
+__all__ = ["ADOPT", "SECRET_FIELDS", "SENSITIVE", "Before", "Question", "allowed_instance", "diff", "plain"]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +65,14 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
 def questions(desired: Desired, live: Live, former: Mapping[str, str]) -> tuple[Question, ...]:
     """What `diff` needs to know of earlier commits: one question for each object that differs or is to be deleted."""
     owned = own(desired, live, former)
-    renames = _renames(owned)
+    seen = around(owned)
     marks: dict[str, set[str]] = {}
     for one in live.objects:
         if one.mark is not None and one.mark.source == desired.source:
             marks.setdefault(one.instance, set()).add(one.mark.commit)
     asked = []
     for pair in owned.pairs:
-        if pair.live is None or not any(_differences(pair, renames)):
+        if pair.live is None or not any(_differences(pair, seen)):
             continue
         mark = pair.live.mark
         commits = (mark.commit,) if mark else tuple(sorted(marks.get(pair.live.instance, ())))
@@ -99,18 +98,20 @@ def diff(
     """The plan that makes `live` what `desired` says; pure, and in a stable order.
 
     Without `prune` deletes, without `self_heal` changes that are all drift are shown but held. `allow` holds what a
-    person permitted, such as `delete-instance:bistro`.
+    person permitted, such as `delete-instance:bistro`, or `adopt:` and the id of what lost its mark.
     """
     before = before or Before()
     owned = own(desired, live, before.instances)
-    renames = _renames(owned)
+    if found := _adopting(owned, allow):
+        owned = own(desired, live, before.instances, found)
+    seen = around(owned)
     changes = []
     for pair in owned.pairs:
         name = owned.names[pair.object.ref.instance]
         if pair.live is None:
             changes.append(_create(pair.object, name))
-        elif (change := _update(pair, name, before, renames)) is not None:
-            if not self_heal and all(field.origin == "drift" for field in change.fields):
+        elif (change := _update(pair, name, before, seen)) is not None:
+            if not self_heal and change.fields and all(field.origin == "drift" for field in change.fields):
                 change = msgspec.structs.replace(change, held="self-healing is off")
             changes.append(change)
     held = "" if prune else "pruning is off"
@@ -132,7 +133,7 @@ def diff(
         foreign=owned.foreign,
         notes=(*desired.notes, *_notes(owned, changes, deletes, before, allow)),
         ids={pair.object.ref: pair.live.id for pair in owned.pairs if pair.live is not None},
-        faults=(*owned.faults, *_marks_lost(owned, desired), *_empty(desired, deletes, allow)),
+        faults=(*owned.faults, *_marks_lost(owned), *_empty(desired, deletes, allow)),
         strangers=owned.strangers,
         owned=_counted(owned),
         empty=_declares_nothing(desired),
@@ -144,13 +145,6 @@ def allowed_instance(name: str, instance_name: str, allow: Collection[str]) -> b
     return f"delete-instance:{name}" in allow or f"delete-instance:{instance_name}" in allow
 
 
-def plain(value: Any) -> Any:
-    """A value as it is compared: tuples are lists, and what is empty is unset."""
-    if isinstance(value, tuple):
-        value = list(value)
-    return None if value in ("", [], {}) else value
-
-
 # --- one object ----------------------------------------------------------------------------------------------
 
 
@@ -160,13 +154,13 @@ def _create(one: Object, name: str) -> Change:
     )
 
 
-def _update(pair: Pair, name: str, before: Before, renames: Renames) -> Change | None:
+def _update(pair: Pair, name: str, before: Before, seen: Around) -> Change | None:
     one, last = pair.object, before.objects.get(pair.object.ref)
     fields = tuple(
-        FieldChange(field=field, before=live, after=wanted, origin=_origin(pair, field, live, wanted, last, renames))
-        for field, live, wanted in _differences(pair, renames)
+        FieldChange(field=field, before=live, after=wanted, origin=_origin(pair, field, live, wanted, last, seen))
+        for field, live, wanted in _differences(pair, seen)
     )
-    if not fields:
+    if not fields and not pair.adopted:
         return None
     return Change(
         action="update",
@@ -178,6 +172,7 @@ def _update(pair: Pair, name: str, before: Before, renames: Renames) -> Change |
         inherited=tuple(field.field for field in fields if field.field in one.inherited),
         renamed_from=pair.was if pair.was != one.ref.name else None,
         labels=one.labels,
+        adopted=pair.adopted,
     )
 
 
@@ -193,7 +188,7 @@ def _delete(ref: Ref, one: LiveObject, last: Object | None, held: str) -> Change
     )
 
 
-def _differences(pair: Pair, renames: Renames) -> Iterator[tuple[str, Any, Any]]:
+def _differences(pair: Pair, seen: Around) -> Iterator[tuple[str, Any, Any]]:
     """Each field that differs: its name, the live and the wanted value; secrets never appear."""
     one, live = pair.object, pair.live
     assert live is not None
@@ -210,42 +205,24 @@ def _differences(pair: Pair, renames: Renames) -> Iterator[tuple[str, Any, Any]]
             if isinstance(value, Secret) and not (isinstance(found, str) and same_secret(found, value.value)):
                 yield field, SENSITIVE, SENSITIVE
             continue
-        wanted = _text(field, plain(value))
-        is_now = _now(one.ref, field, _text(field, plain(found)), renames)
+        is_now, wanted = compared(one.ref, field, found, value, seen)
         if wanted != is_now:
             yield field, is_now, wanted
 
 
-def _origin(pair: Pair, field: str, live: Any, wanted: Any, last: Object | None, renames: Renames) -> Origin:
+def _origin(pair: Pair, field: str, live: Any, wanted: Any, last: Object | None, seen: Around) -> Origin:
     if field == "name" or field in SECRET_FIELDS:
         return "pending"
+    if pair.adopted and pair.live is not None and pair.object.adopts == pair.live.id:
+        return "pending"  # git never said anything of it before
     if last is None:
         return "unknown"
     if field in _REPLACED and (last.spec.get("whenMissing") or pair.object.spec.get("whenMissing")):
         return "pending"  # which of the two is meant depends on the environment, not on git
-    applied = _now(pair.object.ref, field, _text(field, plain(last.spec.get(field))), renames)
+    applied = current(pair.object.ref, field, last.spec.get(field), seen)
     if applied == live:
         return "pending"
     return "drift" if applied == wanted else "conflict"
-
-
-def _text(field: str, value: Any) -> Any:
-    """A description loses the blanks at its end, which the mark behind it hides; the rest stays."""
-    return (value.rstrip() or None) if field == "description" and isinstance(value, str) else value
-
-
-def _now(ref: Ref, field: str, value: Any, renames: Renames) -> Any:
-    """A reference by the name that its object has now."""
-    kind = _REFERENCES.get(field)
-    return renames.get((kind, ref.instance, value), value) if kind and isinstance(value, str) else value
-
-
-def _renames(owned: Owned) -> Renames:
-    return {
-        (pair.object.ref.kind, pair.object.ref.instance, pair.was): pair.object.ref.name
-        for pair in owned.pairs
-        if pair.was != pair.object.ref.name
-    }
 
 
 def _users(owned: Owned, live: Live, gone: Collection[str]) -> dict[tuple[str, str, str], str]:
@@ -283,8 +260,40 @@ def _counted(owned: Owned) -> dict[tuple[str, str], int]:
     return dict(Counter((ref.instance, ref.kind) for ref in live))
 
 
-def _marks_lost(owned: Owned, desired: Desired) -> Iterator[Refusal]:
+def _marks_lost(owned: Owned) -> Iterator[Refusal]:
     """Foreign objects that hold what a declared one needs: most likely that very object, its mark edited away."""
+    for pair, other in _holding(owned):
+        one, instance = pair.object, owned.names[pair.object.ref.instance]
+        holder = f"{other.kind} {other.label!r} of {instance} (id {other.id})"
+        if other.mark is not None:
+            reason = f"{holder}, which carries the mark {other.mark}, has {_SLOTS[one.ref.kind]} of {one.ref}"
+            remedy = f"change {one.ref.name}, or have the repository of that mark give it up"
+        else:
+            reason = f"mark lost: {holder} has no mark of this repository but has {_SLOTS[one.ref.kind]} of {one.ref}"
+            remedy = f"{one.ref.name} is there with its mark, so this is another one: delete it, or change either"
+            if pair.live is None:
+                allow = f"{ADOPT}{other.id}"
+                remedy = (
+                    f"if it is {one.ref.name}, adopt it: reconciler apply --allow {allow} (for the loop: a commit with "
+                    f"the trailer `Reconciler-Allow: {allow}`); if it is a copy, delete it"
+                )
+        yield Refusal(reason=reason, remedy=remedy)
+
+
+def _adopting(owned: Owned, allow: Collection[str]) -> dict[Ref, str]:
+    """What a person permitted to adopt: the ids of objects that lost their marks, by what they are declared as."""
+    ids = {word.removeprefix(ADOPT) for word in allow if word.startswith(ADOPT)}
+    if not ids:
+        return {}
+    return {
+        pair.object.ref: other.id
+        for pair, other in _holding(owned)
+        if other.id in ids and other.mark is None and pair.live is None
+    }
+
+
+def _holding(owned: Owned) -> Iterator[tuple[Pair, LiveObject]]:
+    """Declared objects, each with the foreign one that holds its slot."""
     held = {slot: one for one in owned.foreign if (slot := slot_of(one.kind, one.instance, one.spec, one.label))}
     for pair in owned.pairs:
         one = pair.object
@@ -294,12 +303,7 @@ def _marks_lost(owned: Owned, desired: Desired) -> Iterator[Refusal]:
             continue
         if pair.live is not None and slot == slot_of(one.ref.kind, instance, pair.live.spec, pair.live.label):
             continue  # both live already: the target lets them share it
-        mark = Mark(desired.source, one.ref.name, (desired.commit or "0" * 40)[:8])
-        yield Refusal(
-            reason=f"mark lost: {other.kind} {other.label!r} of {instance} (id {other.id}) has no mark of this "
-            f"repository but has {_SLOTS[one.ref.kind]} of {one.ref}",
-            remedy=f"if it is {one.ref.name}, put {mark} at the end of its description; if it is a copy, delete it",
-        )
+        yield pair, other
 
 
 _SLOTS: Final = {"Bot": "the trigger", "Credentials": "the name", "Assistant": "the assistantId"}

@@ -19,13 +19,21 @@ from reconciler.plan.diff import allowed_instance
 TRAILER: Final = "Reconciler-Allow"  # of a commit message: what `--allow` is to a command
 BRAKED: Final = ("update", "delete")
 COUNT: Final = re.compile(r"[0-9]{1,9}")
+ALLOWANCES: Final = "delete:N, update:N, delete-instance:NAME and empty"
 _FEW: Final = 2  # bots from which all of them are not deleted by themselves
+
+
+def allowance(word: str) -> bool:
+    """Whether a word permits something, in `--allow` or in a commit's trailer."""
+    what, _, value = word.partition(":")
+    return word == "empty" or (what == "delete-instance" and bool(value)) or (what in BRAKED and bool(COUNT.fullmatch(value)))
 
 
 def gate(plan: Plan, allow: Collection[str], gates: Gates) -> None:
     """Raises PlanRefused with everything that a person must put right or confirm first.
 
-    `allow` holds what a person confirmed: `delete-instance:NAME`, `empty`, `delete:N`, `update:N`.
+    `allow` holds what a person confirmed: `delete-instance:NAME`, `empty`, `delete:N`, `update:N` (and
+    what `diff` looked at already: `adopt:ID`).
     """
     if found := (*plan.faults, *refusals(plan, allow, gates)):
         raise PlanRefused(found)

@@ -101,7 +101,7 @@ def count(plan: Plan) -> dict[str, int]:
 
 def headline(change: Change) -> str:
     """One change in a line: `~ Bot bistro/restaurant (drift)`."""
-    said = [f"was {change.renamed_from}"] if change.renamed_from else []
+    said = [f"was {change.renamed_from}"] if change.renamed_from else ["adopted"] if change.adopted else []
     if change.action == "update" and change.origin != "pending":
         said.append(change.origin)
     if change.held:
@@ -223,6 +223,7 @@ def _change_document(change: Change) -> dict[str, Any]:
         "instance": change.ref.instance,
         "name": change.ref.name,
         "formerly": change.renamed_from,
+        "adopted": change.adopted,
         "id": change.live.id if change.live else None,
         "origin": change.origin,
         "inherited": list(change.inherited),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.errors import Rejected
-from reconciler.model import Live, LiveObject, Mark, Ref, Secret, fingerprint
+from reconciler.live.together import PartRefused
+from reconciler.model import Live, LiveObject, Mark, Ref, Secret, fingerprint, unmanaged
 from reconciler.plan.diff import slot_of
 from reconciler.plan.order import Step
 
@@ -68,6 +70,25 @@ class Model:
             self.rows[row["id"]] = row
         return str(row["id"])
 
+    def together(self, steps: Sequence[Step], ids: Mapping[Ref, str]) -> dict[int, str]:
+        """Steps of one instance, all or none. Raises PartRefused with every step that was refused."""
+        assert len({step.instance_name for step in steps}) == 1
+        before, known, made = copy.deepcopy(self.rows), dict(ids), dict[int, str]()
+        faults: dict[int, tuple[int, str]] = {}
+        for step in steps:
+            if set(step.needs) & set(faults):
+                continue
+            try:
+                made[step.index] = self.perform(step, known) or ""
+            except Rejected as error:
+                faults[step.index] = error.status, str(error)
+            else:
+                known |= {step.ref: made[step.index]} if step.action == "create" else {}
+        if faults:
+            self.rows = before
+            raise PartRefused(faults)
+        return made
+
     def add(self, kind: str, instance: str, spec: Mapping[str, Any], mark: Mark | None, label: str = "by hand") -> str:
         """An object that somebody else made."""
         self.made += 1
@@ -114,7 +135,8 @@ class Model:
             if spec.get(field) is not None:
                 other = self.rows.get(spec[field])
                 mark = other["mark"] if other else None
-                spec[field] = mark.name if mark and mark.source == self.source else f"{spec[field]} (not managed)"
+                name = other["label"] if other and other["kind"] == "Credentials" else spec[field]
+                spec[field] = mark.name if mark and mark.source == self.source else unmanaged(name)
         return LiveObject(
             kind=row["kind"], instance=row["instance"], id=row["id"], spec=spec, mark=row["mark"], label=row["label"]
         )

@@ -196,18 +196,12 @@ def test_a_foreign_object_in_the_place_of_a_declared_one_has_lost_its_mark(
     assert bool(found.faults) is lost
     if lost:
         assert found.faults[0].reason.startswith("mark lost: ")
-        assert f"[gitops {wanted.ref.name}@3f2a91c4]" in found.faults[0].remedy
+        assert f"apply --allow adopt:{stranger.id}" in found.faults[0].remedy
 
 
 def test_a_foreign_twin_of_a_bot_that_is_live_already_is_left_alone() -> None:
     mine = bot("x", **keyword("start"))
     assert plan((*BASE, mine), with_objects(running(*BASE, mine), foreign("Bot", "t", **keyword("start")))).faults == ()
-
-
-def test_a_working_tree_has_no_commit_to_name() -> None:
-    live = with_objects(running(*BASE), foreign("Bot", "t", **keyword("start")))
-    found = diff(desired(*BASE, bot("x", **keyword("start")), commit=None), live, target="local")
-    assert "[gitops x@00000000]" in found.faults[0].remedy
 
 
 def test_nothing_declared_is_refused_while_something_is_owned() -> None:

@@ -138,7 +138,8 @@ def test_what_many_bots_inherit_is_shown_once() -> None:
     assert "    a, b, c" in text(found)
     assert "Bot bistro/a" not in text(found)
     assert "3 bots inherit" in markdown(found)
-    long = plan(*inheriting(3600, unknownMessage="z" * 100), live=running(*applied), applied=applied)
+    before = inheriting(3600, unknownMessage="y" * 100)
+    long = plan(*inheriting(3600, unknownMessage="z" * 100), live=running(*before), applied=before)
     assert "3 bots inherit unknownMessage" in text(long)
     emptied = plan(
         *applied,
