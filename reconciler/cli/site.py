@@ -69,13 +69,11 @@ def labels(select: Sequence[str] | None) -> dict[str, str]:
 
 def allowed(allow: Sequence[str] | None) -> frozenset[str]:
     """`--allow` as a set. Raises Misuse for what nothing asks for."""
-    from reconciler.plan.gate import BRAKED, COUNT
+    from reconciler.plan.gate import ALLOWANCES, allowance
 
     for one in allow or ():
-        what, _, value = one.partition(":")
-        named = what in ("delete-instance", "adopt") and value
-        if not (one == "empty" or named or (what in BRAKED and COUNT.fullmatch(value))):
-            raise Misuse(f"--allow {one}: there are delete:N, update:N, delete-instance:NAME, adopt:ID and empty")
+        if not allowance(one):
+            raise Misuse(f"--allow {one}: there are {ALLOWANCES}")
     return frozenset(allow or ())
 
 

@@ -19,14 +19,15 @@ from reconciler.plan.diff import allowed_instance
 TRAILER: Final = "Reconciler-Allow"  # of a commit message: what `--allow` is to a command
 BRAKED: Final = ("update", "delete")
 COUNT: Final = re.compile(r"[0-9]{1,9}")
-ALLOWANCES: Final = "delete:N, update:N, delete-instance:NAME and empty"
+ALLOWANCES: Final = "delete:N, update:N, delete-instance:NAME, adopt:ID and empty"
 _FEW: Final = 2  # bots from which all of them are not deleted by themselves
 
 
 def allowance(word: str) -> bool:
     """Whether a word permits something, in `--allow` or in a commit's trailer."""
     what, _, value = word.partition(":")
-    return word == "empty" or (what == "delete-instance" and bool(value)) or (what in BRAKED and bool(COUNT.fullmatch(value)))
+    named = what in ("delete-instance", "adopt") and bool(value)
+    return word == "empty" or named or (what in BRAKED and COUNT.fullmatch(value) is not None)
 
 
 def gate(plan: Plan, allow: Collection[str], gates: Gates) -> None:
