@@ -6,9 +6,10 @@ import asyncio
 import io
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -20,8 +21,10 @@ KEY = "a-global-key-of-tests"
 
 
 @contextmanager
-def runtime(folder: Path, listening: socket.socket | None = None) -> Iterator[str]:
-    """The bundled runtime's HTTP API on a free port; gives its URL."""
+def runtime(
+    folder: Path, listening: socket.socket | None = None, wrap: Callable[[Any], Any] = lambda app: app
+) -> Iterator[str]:
+    """The bundled runtime's HTTP API on a free port, behind what `wrap` makes of it; gives its URL."""
     from cryptography.fernet import Fernet
 
     from reconciler.runtime.app import build_app
@@ -38,7 +41,7 @@ def runtime(folder: Path, listening: socket.socket | None = None) -> Iterator[st
     log = io.StringIO()  # not the captured standard error, which pytest closes under it
     app = build_app(store, api_key=KEY, notices=Notices(), wake=lambda: None, list_models=no_models, log_to=log)
     listening = listening or socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = uvicorn.Server(uvicorn.Config(wrap(app), log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
@@ -113,3 +116,16 @@ class InMemory:
 
     async def close(self) -> None:
         pass
+
+
+class InBatches(InMemory):
+    """The same, where it takes many steps of an instance at once."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.batches: list[int] = []
+
+    async def together(self, steps: Sequence[Step], ids: Mapping[Ref, str]) -> Mapping[int, str]:
+        await asyncio.sleep(0)
+        self.batches.append(len(steps))
+        return self.model.together(steps, ids)
