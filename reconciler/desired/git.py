@@ -33,13 +33,15 @@ class Repository:
     """A git repository: an ordinary one, a linked worktree, a shallow clone, or a bare one.
 
     `root` is the top folder of the working tree (the repository itself where it is bare), `git_dir` where HEAD
-    is, `common_dir` where branches and objects are (the same but for linked worktrees).
+    is, `common_dir` where branches and objects are (the same but for linked worktrees). `pinned`: its HEAD is the
+    desired commit, whatever `source.ref` says: a clone that follows one ref of a remote repository.
     """
 
-    def __init__(self, root: Path, git_dir: Path, *, bare: bool = False) -> None:
+    def __init__(self, root: Path, git_dir: Path, *, bare: bool = False, pinned: bool = False) -> None:
         self.root = root
         self.git_dir = git_dir
         self.bare = bare
+        self.pinned = pinned
         self._last_tree: tuple[str, Mapping[str, Entry]] = ("", {})
 
     @classmethod
@@ -71,12 +73,17 @@ class Repository:
 
         Raises Misuse where there is no such commit, saying whether there is any yet.
         """
-        if (found := self._commit(ref)) is not None:
+        fetched = not self.pinned or (self.git_dir / "HEAD").exists()
+        if fetched and (found := self._commit(ref)) is not None:
             return found
+        if not fetched or (self.pinned and self._commit("HEAD") is None):
+            raise Unavailable("nothing was fetched yet from the remote repository: see `reconciler status`")
         if self._commit("HEAD") is None and not self._git("rev-list", "--all", "--max-count=1"):
             raise Misuse(f"{self.root} has no commit yet: make one with `git add` and `git commit`")
         shallow = "; this clone is shallow, so `git fetch --unshallow` may bring it" if self.shallow else ""
-        raise Misuse(f"'{_shown(ref)}' names no commit of {self.root} (see `git branch --all` and `git log`){shallow}")
+        raise Misuse(
+            f"'{_shown(ref)}' names no commit of {self._place} (see `git branch --all` and `git log`){shallow}"
+        )
 
     def expand(self, short: str) -> str | None:
         """The full hash of a commit given by its first hex digits; None if it is not here or not the only one."""
@@ -89,6 +96,15 @@ class Repository:
         """Of some commits (full hashes, one at least), the newest that is no ancestor of another."""
         return self._git("rev-list", "--date-order", "--max-count=1", *commits).decode().strip()
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that two commits (full hashes) share; None where this clone has none."""
+        done = self._run("merge-base", one, other)
+        return done.stdout.decode().strip() or None if done.returncode == 0 else None
+
+    def count(self, since: str, until: str) -> int:
+        """How many commits of `until` are not of `since`."""
+        return int(self._git("rev-list", "--count", f"{since}..{until}"))
+
     def before_changes(self, path: str, since: str, until: str, limit: int) -> list[str]:
         """The states of a file before each of its changes after `since` up to `until`: commits, newest first."""
         span = ("--format=%P", f"--max-count={limit}", f"{since}..{until}")
@@ -99,6 +115,10 @@ class Repository:
         """The values of a commit message's trailers of this key (git-interpret-trailers(1)), in their order."""
         wanted = f"--format=%(trailers:key={key},valueonly,unfold)"
         return self._git("show", "--no-patch", wanted, commit).decode("utf-8", "replace").split("\n")
+
+    @property
+    def _place(self) -> Path:
+        return self.git_dir if self.pinned else self.root
 
     @property
     def shallow(self) -> bool:
@@ -134,7 +154,7 @@ class Repository:
         fitting = []
         for blob, line in zip(wanted, sizes.splitlines(), strict=True):
             if line.endswith((" missing", " ambiguous")):
-                raise Unavailable(f"the object {blob[:12]} is not in {self.root}: run `git fetch`, or `git fsck`")
+                raise Unavailable(f"the object {blob[:12]} is not in {self._place}: run `git fetch`, or `git fsck`")
             if int(line.rpartition(" ")[2]) <= BLOB_LIMIT:
                 fitting.append(blob)
         answer = self._git("cat-file", "--batch", "--buffer", given="".join(f"{blob}\n" for blob in fitting))
@@ -157,7 +177,7 @@ class Repository:
         done = self._run(*arguments, given=given)
         if done.returncode != 0:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise Unavailable(f"git {arguments[0]} failed in {self.root}: {said[-1] if said else done.returncode}")
+            raise Unavailable(f"git {arguments[0]} failed in {self._place}: {said[-1] if said else done.returncode}")
         return done.stdout
 
     def _run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[bytes]:
@@ -171,7 +191,7 @@ class Repository:
                 raise Misuse(f"the git folder {self.git_dir} is gone") from error
             raise Misuse("the program `git` is not on the PATH: install git") from error
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"git {arguments[0]} took longer than {_TIMEOUT} s in {self.root}") from error
+            raise Unavailable(f"git {arguments[0]} took longer than {_TIMEOUT} s in {self._place}") from error
 
 
 def _linked(dot_git: Path) -> Path | None:

@@ -54,12 +54,14 @@ class Record(Protocol):
 
 
 class Walked(msgspec.Struct, frozen=True):
-    """How each step ended, by its index, and why where it was not done; `stopped`: told to stop before the last."""
+    """How each step ended, by its index, and why where it was not done; `stopped`: told to stop before the last;
+    `passing`: some of it failed for what may pass by itself (no answer, a stale reading), not for a refusal."""
 
     endings: Mapping[int, Ending]
     messages: Mapping[int, str]
     stopped: bool
     unreachable: bool
+    passing: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -96,7 +98,7 @@ async def walk(
             done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-    return Walked(walking.endings, walking.messages, walking.stopped, walking.unreachable >= _GIVE_UP)
+    return Walked(walking.endings, walking.messages, walking.stopped, walking.unreachable >= _GIVE_UP, walking.passing)
 
 
 class _Walking:
@@ -116,6 +118,7 @@ class _Walking:
         self.messages: dict[int, str] = {}
         self.unreachable = 0
         self.stopped = False
+        self.passing = False
         self._steps = steps
         self._reach = reach
         self._record = record
@@ -181,12 +184,14 @@ class _Walking:
         if isinstance(error, Rejected):
             self.unreachable = 0
             if isinstance(error, Stale):
+                self.passing = True
                 return (
                     "failed",
                     "not applied because its instance was changed since it was read; the next pass looks anew",
                 )
             return "failed", f"{error.status}: {error}"
         self.unreachable += 1
+        self.passing = True
         if isinstance(error, AnswerLost):
             return "unknown", f"{error}; the next pass finds it by its mark, or makes it"
         return "failed", str(error)

@@ -20,7 +20,7 @@ from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
 from reconciler.plan.render import field_document, shown_spec
 from reconciler.reconcile.history_tables import SCHEMA, alone, migrate, transaction
-from reconciler.reconcile.holds import Holds
+from reconciler.reconcile.holds import Holds, Rollback
 
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
 _MADE: Final = 500  # characters kept of a field's value where the object was made
@@ -35,6 +35,7 @@ OUTCOMES: Final = (
     "invalid",  # the commit is no desired state
     "refused",  # a gate stopped the plan
     "suspended",  # something to do, left undone
+    "waiting",  # something to do, left for the target's next window
     "unavailable",  # the target did not answer
     "interrupted",  # its process ended within it
 )
@@ -83,7 +84,10 @@ class Drifted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a target stands: the commits wanted and applied, the last outcome, when it was last looked at."""
+    """How a target stands: the commits wanted and applied, the last outcome, when it was last looked at.
+
+    `attempts` is how often the commit was tried in vain, `next` when the loop looks again (seconds since the epoch).
+    """
 
     target: str
     wanted: str | None
@@ -93,6 +97,20 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     checked: float
     last_pass: int | None
+    attempts: int = 0
+    next: float | None = None
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """The remote repository that is followed: its newest commit known here, when it was last fetched and last tried
+    (seconds since the epoch), and what went wrong since it was last fetched."""
+
+    url: str
+    ref: str
+    commit: str | None = None
+    fetched: float | None = None
+    tried: float | None = None
+    message: str = ""
 
 
 class History:
@@ -143,9 +161,7 @@ class History:
         """
         now = time.time()
         with transaction(self._db):
-            self._db.execute(
-                "UPDATE passes SET outcome='interrupted', ended=? WHERE target=? AND outcome='running'", (now, target)
-            )
+            self.interrupted(target)
             made = self._db.execute(
                 'INSERT INTO passes (target, "commit", trigger, started, outcome, message, counts)'
                 " VALUES (?, ?, ?, ?, 'running', '', '{}')",
@@ -163,6 +179,13 @@ class History:
                 (target, target, KEPT_PASSES),
             )
         return number
+
+    def interrupted(self, target: str) -> None:
+        """Closes what a killed process left running; whoever calls it makes the target's passes now."""
+        self._db.execute(
+            "UPDATE passes SET outcome='interrupted', ended=? WHERE target=? AND outcome='running'",
+            (time.time(), target),
+        )
 
     def grouped(self) -> AbstractContextManager[None]:
         """What is written within it is written as one."""
@@ -192,10 +215,11 @@ class History:
         """The newest pass of a target."""
         return next(iter(self.passes(1, target)), None)
 
-    def passes(self, limit: int = 20, target: str | None = None) -> list[PassRow]:
-        """Passes, newest first."""
+    def passes(self, limit: int = 20, target: str | None = None, before: int | None = None) -> list[PassRow]:
+        """Passes, newest first; `before`: those with smaller numbers."""
         rows = self._db.execute(
-            "SELECT * FROM passes WHERE ? IS NULL OR target=? ORDER BY id DESC LIMIT ?", (target, target, limit)
+            "SELECT * FROM passes WHERE (? IS NULL OR target=?) AND (? IS NULL OR id < ?) ORDER BY id DESC LIMIT ?",
+            (target, target, before, before, limit),
         )
         return [_pass(row) for row in rows]
 
@@ -247,6 +271,10 @@ class History:
         """A look at a target found everything as it was."""
         self._db.execute("UPDATE targets SET checked=? WHERE target=?", (time.time(), target))
 
+    def coming(self, target: str, attempts: int, following: float) -> None:
+        """When the loop looks at a target again, and how often it tried in vain."""
+        self._db.execute("UPDATE targets SET attempts=?, next=? WHERE target=?", (attempts, following, target))
+
     def targets(self) -> list[TargetRow]:
         """All targets that were ever looked at, by name."""
         rows = self._db.execute("SELECT * FROM targets ORDER BY target")
@@ -262,6 +290,19 @@ class History:
         """When a pass of this target last ended, however it ended; seconds since the epoch."""
         row = self._db.execute("SELECT checked FROM targets WHERE target=?", (target,)).fetchone()
         return float(row["checked"]) if row else None
+
+    # --- the remote repository ---
+
+    def followed(self, source: Source) -> None:
+        """How the remote repository stands."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO source VALUES (1, ?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(source)
+        )
+
+    def source(self) -> Source | None:
+        """The remote repository that was last followed from here; None: none was."""
+        row = self._db.execute("SELECT * FROM source").fetchone()
+        return Source(**{name: row[name] for name in Source.__struct_fields__}) if row else None
 
     # --- drift ---
 
@@ -292,9 +333,12 @@ class History:
 
     # --- requests to sync ---
 
-    def ask(self, target: str | None) -> int:
-        """A request for a pass now (None: of every target); returns its number."""
-        made = self._db.execute("INSERT INTO requests (target, asked) VALUES (?, ?)", (target, time.time()))
+    def ask(self, target: str | None, rollback: Rollback | None = None) -> int:
+        """A request for a pass now (None: of every target), or for a rollback; returns its number."""
+        order = None if rollback is None else msgspec.json.encode(rollback).decode()
+        made = self._db.execute(
+            "INSERT INTO requests (target, asked, rollback) VALUES (?, ?, ?)", (target, time.time(), order)
+        )
         return int(made.lastrowid or 0)
 
     def asked(self, target: str) -> list[int]:
@@ -305,6 +349,19 @@ class History:
             (target, time.time() - 3600, target),
         )
         return [int(row["id"]) for row in rows]
+
+    def rollback(self, requests: Iterable[int]) -> tuple[int, Rollback] | None:
+        """The first of these requests that is one for a rollback."""
+        for request in requests:
+            row = self._db.execute("SELECT rollback FROM requests WHERE id=?", (request,)).fetchone()
+            if row is not None and row["rollback"] is not None:
+                return request, msgspec.json.decode(row["rollback"], type=Rollback)
+        return None
+
+    def requested(self, request: int) -> str | None:
+        """The target of a request that was made for one."""
+        row = self._db.execute("SELECT target FROM requests WHERE id=?", (request,)).fetchone()
+        return str(row["target"]) if row and row["target"] is not None else None
 
     def answer(self, requests: Iterable[int], target: str, number: int) -> None:
         """Says which pass answered requests."""

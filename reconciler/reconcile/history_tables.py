@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-SCHEMA: Final = 2  # PRAGMA user_version of a file whose tables are current
+SCHEMA: Final = 3  # PRAGMA user_version of a file whose tables are current
 
 _TABLES: Final = (
     'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
@@ -37,6 +37,14 @@ _HOLDS: Final = (
     "CREATE TABLE suspended (target TEXT PRIMARY KEY, reason TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID",
     "CREATE TABLE quarantined (target TEXT NOT NULL, bad TEXT NOT NULL, good TEXT NOT NULL, since REAL NOT NULL,"
     " allow TEXT NOT NULL, PRIMARY KEY (target, bad)) WITHOUT ROWID",
+)
+
+_FOLLOWED: Final = (
+    "ALTER TABLE targets ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE targets ADD COLUMN next REAL",
+    "ALTER TABLE requests ADD COLUMN rollback TEXT",  # what is asked for, as JSON; NULL: a pass as always
+    "CREATE TABLE source (one INTEGER PRIMARY KEY CHECK (one = 1), url TEXT NOT NULL, ref TEXT NOT NULL,"
+    ' "commit" TEXT, fetched REAL, tried REAL, message TEXT NOT NULL)',
 )
 
 
@@ -75,6 +83,11 @@ def migrate(db: sqlite3.Connection) -> None:
     @migrations()
     def m002_holds(tables: Any) -> None:
         for statement in _HOLDS:
+            tables.execute(statement)
+
+    @migrations()
+    def m003_followed(tables: Any) -> None:
+        for statement in _FOLLOWED:
             tables.execute(statement)
 
     db.execute("PRAGMA journal_mode=WAL")

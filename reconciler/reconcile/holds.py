@@ -34,6 +34,14 @@ class Quarantined(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...] = ()
 
 
+class Rollback(msgspec.Struct, frozen=True, kw_only=True):
+    """A rollback that somebody asked the loop for: the commit to go back to (None: the last that was applied whole),
+    and what it permits."""
+
+    to: str | None = None
+    allow: tuple[str, ...] = ()
+
+
 class Holds:
     """The holds of all targets, in the history's database."""
 

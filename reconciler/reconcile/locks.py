@@ -13,6 +13,7 @@ from reconciler.errors import Misuse, Unavailable
 
 _LOOP: Final = "loop.lock"
 _PASS: Final = "pass.lock"  # noqa: S105
+_FETCH: Final = "fetch.lock"
 _POLL: Final = 0.02  # seconds between two tries
 PATIENCE: Final = 300.0  # seconds that a pass waits for another to end
 
@@ -41,11 +42,24 @@ async def one_pass(data: Path, patience: float = PATIENCE) -> AsyncIterator[None
 
     Raises Unavailable where another pass takes longer than `patience` seconds.
     """
-    with (data / _PASS).open("a") as file:
+    async with _held(data / _PASS, patience, f"another pass has been running on {data}"):
+        yield
+
+
+@asynccontextmanager
+async def one_fetch(data: Path, patience: float = PATIENCE) -> AsyncIterator[None]:
+    """Held while a remote repository is fetched. Raises Unavailable as `one_pass` does."""
+    async with _held(data / _FETCH, patience, f"another process has been fetching into {data}"):
+        yield
+
+
+@asynccontextmanager
+async def _held(path: Path, patience: float, otherwise: str) -> AsyncIterator[None]:
+    with path.open("a") as file:
         deadline = asyncio.get_running_loop().time() + patience
         while not _taken(file):
             if asyncio.get_running_loop().time() > deadline:
-                raise Unavailable(f"another pass has been running on {data} for {patience:.0f} s: try again later")
+                raise Unavailable(f"{otherwise} for {patience:.0f} s: try again later")
             await asyncio.sleep(_POLL)
         yield
 

@@ -37,14 +37,34 @@ class Wake:
 
 def touch(data: Path) -> None:
     """Wakes the loop that runs on a data folder."""
+    _touch(data, "sync")
+
+
+def knock(data: Path) -> None:
+    """Tells the loop that runs on a data folder that its repository may have moved."""
+    _touch(data, "push")
+
+
+def knocked(data: Path) -> int:
+    """When somebody last knocked, in nanoseconds since the epoch; 0: never."""
+    try:
+        return (data / FOLDER / "push").stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _touch(data: Path, name: str) -> None:
     folder = data / FOLDER
     folder.mkdir(exist_ok=True)
-    (folder / "sync").touch()
+    (folder / name).touch()
 
 
 async def follow(repository: Repository, data: Path, wake: Wake) -> None:
     """Sets `wake` whenever a ref may have moved or somebody asked for a pass; runs until cancelled."""
     (data / FOLDER).mkdir(exist_ok=True)
+    if repository.pinned:  # a clone of the loop's own, which tells of news itself
+        await _watch({data / FOLDER}, False, wake.set)
+        return
     git, common = repository.git_dir, repository.common_dir
     deep = [folder for folder in (common / "refs", common / "reftable") if folder.is_dir()]
     async with asyncio.TaskGroup() as tasks:

@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.errors import Misuse, Unavailable
 from reconciler.live.runtime import Runtime
-from reconciler.reconcile import loop as module
+from reconciler.reconcile import course as module
 from reconciler.reconcile import wake as waking
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import loop_runs, one_pass, the_one_loop

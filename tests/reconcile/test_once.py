@@ -11,7 +11,8 @@ from reconciler.model import Live, Mark, Ref
 from reconciler.plan.order import Step
 from reconciler.reconcile import why
 from reconciler.reconcile.history import History
-from reconciler.reconcile.once import Ended, Memory, Site, commit_of, make_plan, read_wanted, run_pass
+from reconciler.reconcile.once import Ended, Site, commit_of, make_plan, read_wanted
+from reconciler.reconcile.passes import Ask, Memory, run_pass
 from tests.conftest import Repo
 from tests.live.served import InMemory
 from tests.plan.target import Model
@@ -40,7 +41,7 @@ class Failing(InMemory):
 async def go(
     site: Site, history: History, reach: InMemory, memory: Memory | None = None, trigger: str = "interval", **more: Any
 ) -> Ended:
-    return await run_pass(site, history, "local", reach, memory or Memory(), trigger=trigger, **more)
+    return await run_pass(site, history, "local", reach, memory or Memory(), Ask(trigger=trigger, **more))
 
 
 async def test_a_commit_is_applied_and_written_down(repo: Repo, site: Site, history: History) -> None:

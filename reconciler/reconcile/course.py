@@ -1,0 +1,186 @@
+"""One target in the loop: what is remembered of it, when it is due, and the pass that is made then.
+
+Before it the loop's rounds; after it `passes.run_pass`. A target is due when its interval ends or its schedule says so,
+when a window opens that it waited for, when a back-off ends; and at once when another commit is desired, or somebody
+asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from reconciler.desired.times import after, cron
+from reconciler.model import Live, Ref, Sync, Target
+from reconciler.plan.order import Step
+from reconciler.reconcile.apply import Reach, Together
+from reconciler.reconcile.history import GOOD, History
+from reconciler.reconcile.locks import one_pass
+from reconciler.reconcile.once import Ended, Site
+from reconciler.reconcile.passes import ATTEMPTS, Ask, Memory, closed, run_pass
+
+_QUICK: Final = 10.0  # seconds after the start in which a target that does not answer is asked again at once
+_QUICK_STEP: Final = 0.2
+_BACK_OFF: Final = (5.0, 180.0)  # seconds: the first wait after a failure, doubled each time up to the second
+_JITTER: Final = 0.05  # of the interval, so that many loops do not ask in step
+_LATEST: Final = 60.0  # seconds between two looks at the clock, for moments of the wall clock
+
+
+class Closing(Reach, Protocol):
+    """A target that holds connections."""
+
+    async def close(self) -> None: ...
+
+
+Connect = Callable[[Target], Closing]
+Told = Callable[[str, Ended], None]
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """What all targets of a loop share: where it works, how a target is connected to, who is told of each pass."""
+
+    site: Site
+    data: Path
+    history: History
+    connect: Connect
+    stop: asyncio.Event
+    parallel: int
+    told: Told | None
+
+
+class Course:
+    """One target in the loop."""
+
+    def __init__(self, running: Running, name: str) -> None:
+        self._running, self._name = running, name
+        self._memory = Memory()
+        self._reach: Closing | None = None
+        self._sync = Sync()
+        self._failures = 0
+        self._began = asyncio.get_running_loop().time()
+        self._passed: str | None = None  # the commit of the last pass
+        self._first = True
+        self._due = self._began  # of the event loop's clock
+        self._at = math.inf  # of the wall clock, in seconds since the epoch
+
+    async def close(self) -> None:
+        if self._reach is not None:
+            await self._reach.close()
+            self._reach = None
+
+    def asked(self) -> list[int]:
+        """Requests that its next pass would answer."""
+        return self._running.history.asked(self._name)
+
+    def left(self) -> float:
+        """Seconds until it is to be looked at again; the wall clock may be put forward meanwhile."""
+        coming = min(self._due - asyncio.get_running_loop().time(), self._at - time.time())
+        return coming if self._at is math.inf else min(coming, _LATEST)
+
+    async def look(self, commit: str | None) -> None:
+        """Makes a pass if one is due, asked for, or another commit (None: not to be told) is desired."""
+        history = self._running.history
+        asked = self.asked()
+        if (trigger := self._trigger(asked, commit)) is None:
+            return
+        if trigger != "retry":
+            self._failures = 0
+        rollback = history.rollback(asked)
+        async with one_pass(self._running.data):
+            held = None if asked else history.holds.suspended(self._name)  # who asks, gets a pass
+            ask = Ask(
+                trigger="rollback" if rollback else trigger,
+                commit=commit,
+                suspended=held.reason if held else "",
+                rollback=rollback[1] if rollback else None,
+                parallel=self._running.parallel,
+                stop=self._running.stop,
+            )
+            ended = await run_pass(self._running.site, history, self._name, _Late(self._open), self._memory, ask)
+        if ended.number is not None:
+            history.answer([rollback[0]] if rollback else asked, self._name, ended.number)
+        self._first = False
+        self._passed = commit
+        if self._memory.wanted is not None:
+            self._sync = self._memory.wanted.target.sync
+        self._plan_next(ended)
+        if rollback and ended.outcome not in GOOD:
+            self._due = asyncio.get_running_loop().time()  # what is wanted is looked at as before
+        history.coming(self._name, self._memory.attempts, time.time() + self.left())
+        if self._running.told is not None:
+            self._running.told(self._name, ended)
+        if ended.outcome == "unavailable":
+            await self.close()
+
+    def _trigger(self, asked: list[int], commit: str | None) -> str | None:
+        """What starts a pass now; None: nothing."""
+        if asked and not self._first:
+            return "sync"
+        if self._first:
+            return "start"
+        if commit is not None and commit != self._passed:
+            return "commit"
+        if self.left() <= 0:
+            return "retry" if self._failures else "interval"
+        return None
+
+    def _open(self) -> Closing:
+        if self._reach is None:
+            assert self._memory.wanted is not None
+            self._reach = self._running.connect(self._memory.wanted.target)
+        return self._reach
+
+    def _plan_next(self, ended: Ended) -> None:
+        now = asyncio.get_running_loop().time()
+        self._at = math.inf
+        tired = self._memory.attempts >= ATTEMPTS
+        if ended.outcome in GOOD or tired or ended.outcome in ("invalid", "refused", "suspended", "waiting"):
+            self._failures = 0
+            self._plan_usual(now, ended)
+            return
+        self._failures += 1
+        if ended.outcome == "unavailable" and now - self._began < _QUICK:
+            self._due = now + _QUICK_STEP
+            return
+        first, longest = _BACK_OFF
+        asked = getattr(ended.error, "retry_after", None) or 0.0
+        self._due = now + max(asked, min(first * 2 ** min(self._failures - 1, 10), longest))
+
+    def _plan_usual(self, now: float, ended: Ended) -> None:
+        """The next look when all is as it can be: by the interval or the schedule, or when a window opens."""
+        sync, moment = self._sync, datetime.now(UTC)
+        if sync.schedule is None:
+            self._due = now + max(0.05, sync.interval * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        else:
+            self._due = math.inf
+            following = after(cron(sync.schedule, sync.timezone), moment)
+            self._at = following.timestamp() if following else math.inf
+        if ended.outcome == "waiting" and (opens := closed(sync, moment)[1]) is not None:
+            self._at = min(self._at, opens.timestamp())
+
+
+class _Late:
+    """A target that is connected to when it is first needed: its address is in the commit that a pass reads."""
+
+    def __init__(self, connect: Callable[[], Reach]) -> None:
+        self._connect = connect
+
+    async def read(self, known_version: str | None = None) -> Live | None:
+        return await self._connect().read(known_version)
+
+    async def perform(self, step: Step, ids: Mapping[Ref, str]) -> str | None:
+        return await self._connect().perform(step, ids)
+
+    @property
+    def together(self) -> Together | None:
+        """Many steps at once, where the target takes them."""
+        found: Together | None = getattr(self._connect(), "together", None)
+        return found
