@@ -18,6 +18,7 @@ from reconciler.runtime.call import Call
 from reconciler.store.tags import row_tag
 
 MOST: Final = 1000  # entries of one page
+MOST_PAGES: Final = 1_000_000
 _CHUNK: Final = 1 << 16  # bytes sent at once
 _CACHE: Final = "private, no-cache"
 
@@ -53,7 +54,7 @@ def page(call: Call) -> tuple[int, int]:
     asked, limit = call.query("page"), call.query("limit")
     if asked is None and limit is None:
         return -1, 0
-    number, size = _whole("page", asked or "1", 1_000_000), _whole("limit", limit or str(MOST), MOST)
+    number, size = _whole("page", asked or "1", MOST_PAGES), _whole("limit", limit or str(MOST), MOST)
     return size, (number - 1) * size
 
 

@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, Response
 from reconciler import __version__, shape
 from reconciler.runtime.answers import raw
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import MOST, MOST_PAGES
 
 _MEANING: Final = {
     200: "Done",
@@ -39,8 +40,11 @@ _MEANING: Final = {
     504: "The model provider did not answer",
 }
 _QUERY: Final[dict[str, dict[str, Any]]] = {
-    "page": {"schema": {"type": "integer", "minimum": 1}, "description": "A part of the list, from 1; all without."},
-    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": 1000}, "description": "Entries of a page."},
+    "page": {
+        "schema": {"type": "integer", "minimum": 1, "maximum": MOST_PAGES},
+        "description": "A part of the list, from 1; all without.",
+    },
+    "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST}, "description": "Entries of a page."},
     "after": {"schema": {"type": "string"}, "description": "The id of the message after which to begin."},
     "instance": {"schema": {"type": "string"}, "description": "The name of one instance."},
     "instanceName": {"schema": {"type": "string"}, "description": "The name of one instance."},
