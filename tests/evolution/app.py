@@ -5,6 +5,7 @@ Before it come `faults` and uvicorn; after it `schema` and `rules`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -26,10 +27,15 @@ Act = Callable[[str, Row, Row], Any]  # (the instance's id, parameters of path a
 
 
 class Calls:
-    """The endpoints of one store. `models` is what `getModels` answers; it refuses keys that begin with `sk-bad`."""
+    """The endpoints of one store.
+
+    `models` is what `getModels` answers; it refuses keys that begin with `sk-bad`. `pause` is how many seconds lie
+    between what a new bot's rules look at and its row: calls are atomic but for that.
+    """
 
     def __init__(self, store: Store, key: str, models: list[Row]) -> None:
         self.store, self.key, self.models = store, key, models
+        self.pause = 0.0
 
     def app(self) -> ASGIApp:
         store = self.store
@@ -79,9 +85,18 @@ class Calls:
             instance = self.store.instances.get(given["instanceName"])
             if instance is None:
                 raise Refused(500, "Cannot read properties of null (reading 'id')")
+            if fields is schema.BOT:
+                await self._race(instance["id"], request.method)
             return JSONResponse(act(instance["id"], given, body), status)
 
         return Route(f"{path}/{{instanceName}}", self._guarded(call), methods=[method])
+
+    async def _race(self, instance: str, method: str) -> None:
+        """Two first bots at once both find no settings; the second cannot make them again."""
+        without = method == "POST" and instance not in self.store.settings
+        await asyncio.sleep(self.pause)
+        if without and instance in self.store.settings:
+            raise Refused(500, "Error setting default settings")
 
     def _guarded(self, call: Callable[[Request, Row], Any]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:

@@ -39,7 +39,8 @@ class Server:
     def __init__(self, store: Store | None = None, *, key: str = KEY, models: list[Row] | None = None) -> None:
         self.store = store or Store()
         self.key = key
-        self.faults = Faults(Calls(self.store, key, MODELS if models is None else models).app())
+        self.calls = Calls(self.store, key, MODELS if models is None else models)
+        self.faults = Faults(self.calls.app())
         self._port = 0
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -201,6 +202,18 @@ def test_faults(server: Server, kind: Kind) -> None:
         assert ("bistro" in server.store.instances) == (kind in ACTS)
         assert (server.seen[-1].fault, server.seen[-1].status) == (kind, 201 if kind in ACTS else 0)
         assert client.get("/instance/fetchInstances").status_code == 200, "the fault is over"
+
+
+async def test_two_first_bots_at_once(server: Server) -> None:
+    server.calls.pause = 0.1
+    async with httpx.AsyncClient(base_url=server.url, headers={"apikey": KEY}) as client:
+        await client.post("/instance/create", json=EVOLUTION)
+        account = await client.post("/openai/creds/bistro", json={"name": "main", "apiKey": "sk-1"})
+        chat = {"enabled": True, "botType": "chatCompletion", "model": "gpt-4o", "triggerType": "none"}
+        bodies = [chat | {"openaiCredsId": account.json()["id"], "maxTokens": most} for most in (1, 2)]
+        both = await asyncio.gather(*(client.post("/openai/create/bistro", json=body) for body in bodies))
+        assert sorted(one.status_code for one in both) == [201, 500]
+        assert (await client.post("/openai/create/bistro", json=bodies[0] | {"maxTokens": 3})).status_code == 201
 
 
 def test_a_server_that_is_down_refuses_and_comes_back_where_it_was(server: Server) -> None:
