@@ -40,9 +40,37 @@ def read_targets(
     repository: Repository, commit: str | None, config: Config, targets: tuple[Target, ...], cache: Path | None
 ) -> dict[str, Desired]:
     """`read_desired` for several targets, by their names; raises InvalidBots with the problems of all of them."""
+    kept = Cache(cache)
+    found = _read_targets(repository, commit, config, targets, kept)
+    kept.save()
+    return found
+
+
+At = tuple[str, Config, tuple[Target, ...]]  # a commit (full hash), its configuration, the targets to read
+
+
+def read_both(
+    repository: Repository, head: At, base: At, cache: Path | None
+) -> tuple[dict[str, Desired], dict[str, Desired] | InvalidBots]:
+    """Two commits' desired states by target; what both share is parsed once.
+
+    Raises InvalidBots for the head; the base's problems are returned, for nobody can mend a commit that is merged.
+    """
+    kept = Cache(cache)
+    after = _read_targets(repository, *head, kept)
+    try:
+        before: dict[str, Desired] | InvalidBots = _read_targets(repository, *base, kept)
+    except InvalidBots as error:
+        before = error
+    kept.save()
+    return after, before
+
+
+def _read_targets(
+    repository: Repository, commit: str | None, config: Config, targets: tuple[Target, ...], kept: Cache
+) -> dict[str, Desired]:
     with _no_collecting():
         files = files_of(repository, commit)
-        kept = Cache(cache)
         found: dict[str, Desired] = {}
         by_overlay: dict[str | None, Desired] = {}
         problems: dict[Problem, None] = {}
@@ -54,7 +82,6 @@ def read_targets(
                     problems.update(dict.fromkeys(error.problems))
                     continue
             found[target.name] = by_overlay[target.overlay]
-        kept.save()
     if problems:
         raise InvalidBots(_ordered(problems))
     return found
