@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "drift": "drift:drift",
     "why": "why:why",
     "route": "route:route",
+    "review": "review:review",
     "suspend": "suspend:suspend",
     "resume": "suspend:resume",
     "rollback": "rollback:rollback",

@@ -77,7 +77,7 @@ async def rehearse(desired: Desired, conversation: Object, ask: Ask, where: Wher
 
     `ask` gives a model's answer, or None where none is to be asked; `where` finds an expectation in its file.
     """
-    chat = _Chat(line_of(desired, conversation.ref.instance), ask)
+    chat = Chat(line_of(desired, conversation.ref.instance), ask)
     failures: list[Failure] = []
     looked = 0
     turns: Sequence[Mapping[str, Any]] = conversation.spec["turns"]
@@ -181,7 +181,7 @@ def _failure(conversation: Object, number: int, fault: Fault, where: Where) -> F
     )
 
 
-class _Chat:
+class Chat:
     """One customer's chat: the session, what waits for a turn, and the clock in seconds since the epoch."""
 
     def __init__(self, line: Line, ask: Ask) -> None:

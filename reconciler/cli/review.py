@@ -1,0 +1,153 @@
+"""`review`: what a pull request will do to customers, before it is merged."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.context import context
+from reconciler.cli.output import put, put_json
+from reconciler.cli.site import TargetName
+from reconciler.cli.validate import documents_cache
+from reconciler.errors import Misuse
+
+if TYPE_CHECKING:
+    from reconciler.plan.review.findings import Review
+    from reconciler.plan.review.text import Tone
+
+
+class Shape(StrEnum):
+    """Text for people, Markdown for comments, JSON for programs, annotations for GitHub's pull requests."""
+
+    text = "text"
+    markdown = "markdown"
+    json = "json"
+    github = "github"
+
+
+class Voice(StrEnum):
+    """Who answers in the bots' place."""
+
+    auto = "auto"
+    none = "none"
+    demo = "demo"
+
+
+def review(
+    base: Annotated[
+        str, typer.Option("--base", help="The branch that it is to be merged into.", metavar="REF")
+    ] = "origin/main",
+    head: Annotated[str, typer.Option("--head", help="The commit or branch to look at.", metavar="REF")] = "HEAD",
+    target: TargetName = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option("--replay", help="Recorded chats (`sessions export`) to play with the bots of both sides."),
+    ] = None,
+    model: Annotated[
+        Voice,
+        typer.Option(
+            "--model", help="Who answers in Conversations: accounts whose keys are here (auto), nobody, the demo model."
+        ),
+    ] = Voice.auto,
+    format_: Annotated[Shape, typer.Option("--format", help="How to print the review.")] = Shape.text,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write it here, as Markdown.", metavar="FILE")] = None,
+) -> None:
+    """What a pull request will do to customers: plan, routes, conversations, risks, and a verdict.
+
+    Compares the head with the commit that it shares with the base, as a pull request does. Needs only git; with
+    --target also says what drifted there and which open chats are affected, for which a key that only reads is enough.
+    Models are asked only with keys that are here and Credentials that the change leaves as they were; functions are
+    never called.
+
+    Exits with 0 if it is fine, 1 if something is broken, 3 if a person should look.
+
+    Examples:
+
+        reconciler review --base origin/main
+        reconciler review --base main --head my-branch --format markdown --out review.md
+        reconciler review --target production --replay chats.jsonl
+        reconciler review --format github
+    """
+    from reconciler.plan.review.annotations import workflow_commands
+    from reconciler.plan.review.document import document
+    from reconciler.plan.review.markdown import markdown
+    from reconciler.plan.review.verdict import EXIT_CODES, verdict
+
+    if replay is not None and not replay.is_file():
+        raise Misuse(f"{replay} is not there: `reconciler sessions export` writes such a file")
+    gc.disable()  # two fleets are built here, and next to nothing thrown away
+    try:
+        found = asyncio.run(_gather(base, head, target, replay, model))
+    finally:
+        gc.enable()
+    if out is not None:
+        out.write_text(markdown(found), encoding="utf-8")
+    match format_:
+        case Shape.markdown:
+            put(markdown(found).rstrip())
+        case Shape.json:
+            put_json(document(found))
+        case Shape.github:
+            for line in workflow_commands(found):
+                put(line)
+        case Shape.text:
+            _print(found)
+    raise typer.Exit(EXIT_CODES[verdict(found)[0]])
+
+
+async def _gather(base: str, head: str, target: str | None, replay: Path | None, model: Voice) -> Review:
+    from datetime import UTC, datetime
+
+    from reconciler.egress import Gate
+    from reconciler.llm.models import Models
+    from reconciler.reconcile.once import Site
+    from reconciler.reconcile.review.gather import gather
+    from reconciler.reconcile.review.voices import Answers, Voices
+
+    repository = context.repository
+    cache = documents_cache(repository)
+    site = Site(repository, context.environment.variables, cache)
+    models = Models(context.environment.variables.get("OPENAI_BASE_URL"), gate=Gate())
+    answers = Answers(None if cache is None else cache.parent / "answers.cache")
+    voices = Voices(model.value, models.answer, answers)
+    try:
+        return await gather(site, (base, head), voices, target=target, today=datetime.now(UTC).date())
+    finally:
+        answers.save()
+        await models.close()
+
+
+_STYLES: dict[Tone, str] = {
+    "create": "green",
+    "update": "yellow",
+    "delete": "red",
+    "dim": "dim",
+    "bold": "bold",
+    "plain": "",
+    "note": "",
+    "human": "yellow",
+    "broken": "red",
+    "fine": "green",
+}
+
+
+def _print(found: Review) -> None:
+    """The review on standard output, in colour on a terminal."""
+    from reconciler.plan.review.text import lines, text
+
+    if not sys.stdout.isatty():
+        put(text(found))
+        return
+    from rich.text import Text
+
+    from reconciler.cli.output import console
+
+    out = console()
+    for line in lines(found):
+        out.print(Text.assemble(*((part, _STYLES[tone]) for tone, part in line)))

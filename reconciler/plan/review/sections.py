@@ -1,0 +1,85 @@
+"""A long text within a bound: sections of groups of items, cut between items, what was cut said.
+
+Before it `markdown` makes the items; after it one text. No item is ever cut in two, so no fence, fold or quote stays
+open. Each section has a share of the room; what one does not use the others get, the first ones first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Items that stand together between an opening and a closing (both may be "")."""
+
+    items: tuple[str, ...]
+    opening: str = ""
+    closing: str = ""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A heading and its groups; `share` of the room is its own, `noun` is what its items are."""
+
+    heading: str
+    groups: tuple[Group, ...]
+    share: float
+    noun: str
+
+
+def size(text: str) -> int:
+    """A text's length as the strictest forges count it: in UTF-16 code units."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def fit(sections: Sequence[Section], room: int, rest: str) -> str:
+    """The sections one after the other in `room` units; `rest` says where that which was cut is to be found."""
+    wanted = [size(_written(one, [len(group.items) for group in one.groups], "")) for one in sections]
+    rooms = [int(room * one.share) for one in sections]
+    spare = room - sum(min(need, own) for need, own in zip(wanted, rooms, strict=True))
+    out = []
+    for one, need, own in zip(sections, wanted, rooms, strict=True):
+        if need > own:
+            more = min(spare, need - own)
+            spare -= more
+            own += more
+        out.append(_fitted(one, own, rest))
+    return "".join(out)
+
+
+def _fitted(section: Section, room: int, rest: str) -> str:
+    if not section.groups:
+        return ""
+    whole = _written(section, [len(group.items) for group in section.groups], "")
+    if size(whole) <= room:
+        return whole
+    most = sum(len(group.items) for group in section.groups)
+    left = room - size(section.heading) - size(_cut(most, section.noun, rest))
+    counts = [0] * len(section.groups)
+    for number, group in enumerate(section.groups):
+        left -= size(group.opening) + size(group.closing)
+        for item in group.items:
+            left -= size(item)
+            if left < 0:
+                break
+            counts[number] += 1
+        if left < 0:
+            break
+    if left >= 0:
+        return _written(section, counts, "")
+    return _written(section, counts, _cut(most - sum(counts), section.noun, rest))
+
+
+def _written(section: Section, counts: Sequence[int], cut: str) -> str:
+    """The section with the first so many items of each group; groups of which there is none are left out."""
+    rows = [
+        group.opening + "".join(group.items[:count]) + group.closing
+        for group, count in zip(section.groups, counts, strict=True)
+        if count
+    ]
+    return section.heading + "".join(rows) + cut if section.groups else ""
+
+
+def _cut(count: int, noun: str, rest: str) -> str:
+    return f"\n*Cut here: {count:,} more {noun}{'' if count == 1 else 's'}. {rest}*\n\n"

@@ -1,0 +1,248 @@
+"""A pull request read and looked at: both commits, the plan between them, and everything that is found on the way.
+
+Before it a command names two refs; after it `plan/review/` judges and shows. Needs git alone. The base is the commit
+that both sides share, as pull requests compare (`git diff base...head`), so what others merged meanwhile is not in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from reconciler.desired.check import read_both, read_desired
+from reconciler.desired.config import read_config, target_of
+from reconciler.desired.files import files_of
+from reconciler.desired.git import Repository
+from reconciler.desired.places import Places
+from reconciler.errors import InvalidBots, Misuse, Problem
+from reconciler.model import Config, Desired, Object, Place, Target
+from reconciler.plan.gate import refusals
+from reconciler.plan.profile import profile_of
+from reconciler.plan.review.compare import compare
+from reconciler.plan.review.cost import costs
+from reconciler.plan.review.findings import Part, Review, Risk, Talk
+from reconciler.plan.review.risks import risks
+from reconciler.reconcile.once import Site, allowances
+from reconciler.reconcile.rehearse import Where
+from reconciler.reconcile.review.talks import chosen, run_talks
+from reconciler.reconcile.review.voices import Voices, has_account
+
+_PLACES: Final = 2_000  # lines looked up for findings; the rest are shown at their document
+
+
+class Sides(msgspec.Struct, frozen=True, kw_only=True):
+    """Both commits (full hashes) with what they declare for each target of the head's configuration.
+
+    A target that the base does not have declares nothing there. `where` finds a value in the head's files.
+    """
+
+    base: str
+    head: str
+    base_config: Config
+    head_config: Config
+    before: Mapping[str, Desired]
+    after: Mapping[str, Desired]
+    places: Places
+
+
+def shared(repository: Repository, base: str, head: str) -> tuple[str, str, int]:
+    """The commit both refs share, the head's, and how many commits of the base branch head lacks.
+
+    Raises Misuse where they share none that this clone has.
+    """
+    tip, commit = repository.resolve(base), repository.resolve(head)
+    found = repository.merge_base(tip, commit)
+    if found is None:
+        hint = "fetch more of it: git fetch --unshallow, or fetch-depth: 0 in the job" if repository.shallow else ""
+        raise Misuse(f"{base} and {head} have no commit in common{'; ' + hint if hint else ''}")
+    return found, commit, repository.count(found, tip)
+
+
+def read_sides(site: Site, base: str, head: str, target: str | None) -> Sides:
+    """Both commits read. Raises InvalidBots for a head that is no desired state, Misuse where the base is none."""
+    repository = site.repository
+    try:
+        head_config = read_config(repository, head)
+    except InvalidBots as error:
+        raise InvalidBots((*error.problems, *_problems(site, head))) from error
+    chosen_targets = head_config.targets if target is None else (target_of(head_config, target),)
+    try:
+        base_config = read_config(repository, base)
+    except InvalidBots as error:
+        raise BaseInvalid(error) from error
+    known = {one.name: one for one in base_config.targets}
+    old = tuple(known.get(one.name, one) for one in chosen_targets)
+    after, before = read_both(repository, (head, head_config, chosen_targets), (base, base_config, old), site.cache)
+    if isinstance(before, InvalidBots):
+        raise BaseInvalid(before) from before
+    nothing = Desired(commit=base, source=base_config.name, objects=())
+    return Sides(
+        base=base,
+        head=head,
+        base_config=base_config,
+        head_config=head_config,
+        before={one.name: before[one.name] if one.name in known else nothing for one in chosen_targets},
+        after=after,
+        places=Places(files_of(repository, head)),
+    )
+
+
+def _problems(site: Site, commit: str) -> tuple[Problem, ...]:
+    """What is wrong with the bots of a commit whose reconciler.yaml is wrong too: shown all the same."""
+    try:
+        read_desired(site.repository, commit, Config(), Config().targets[0], site.cache)
+    except InvalidBots as error:
+        return error.problems
+    return ()
+
+
+class BaseInvalid(Exception):
+    """The base commit is no desired state, so what changes cannot be told."""
+
+    def __init__(self, error: InvalidBots) -> None:
+        super().__init__(str(error))
+        self.problems = error.problems
+
+
+Looked = Callable[[Desired, Desired, Part], Part]  # adds what a target says, or what the routes are
+
+
+async def gather(
+    site: Site,
+    refs: tuple[str, str],
+    voices: Voices,
+    *,
+    target: str | None = None,
+    today: date,
+    look: Sequence[Looked] = (),
+    sides_seen: Callable[[Sides, Desired, Desired], None] | None = None,
+) -> Review:
+    """The review of `refs` (base, head), without recorded chats and without posting. `look` adds to each part.
+
+    Raises Misuse for refs that are not there or have nothing in common.
+    """
+    base, head, behind = shared(site.repository, *refs)
+    review = Review(base=base, head=head, base_ref=refs[0], head_ref=refs[1], behind=behind)
+    try:
+        sides = read_sides(site, base, head, target)
+    except InvalidBots as error:
+        return msgspec.structs.replace(review, problems=error.problems)
+    except BaseInvalid as error:
+        return msgspec.structs.replace(review, base_problems=error.problems)
+    parts = [await _part(site, sides, group, voices, today, look, sides_seen) for group in _groups(sides)]
+    warnings = dict.fromkeys(one for each in sides.after.values() for one in each.warnings)
+    stood = {one for each in sides.before.values() for one in each.warnings}
+    return msgspec.structs.replace(
+        review,
+        parts=tuple(parts),
+        warnings=tuple(one for one in warnings if one not in stood),
+        currency=sides.head_config.currency,
+        notes=tuple(_notes(sides, target)),
+    )
+
+
+def _groups(sides: Sides) -> list[tuple[Target, ...]]:
+    """The targets for which the change is the same: what they are and what is declared for them."""
+    found: dict[tuple[object, ...], list[Target]] = {}
+    for name in sides.after:
+        one = target_of(sides.head_config, name)
+        key = (one.type, id(sides.after[name]), id(sides.before[name]), one.gates)
+        found.setdefault(key, []).append(one)
+    return [tuple(group) for group in found.values()]
+
+
+async def _part(
+    site: Site,
+    sides: Sides,
+    group: tuple[Target, ...],
+    voices: Voices,
+    today: date,
+    look: Sequence[Looked],
+    sides_seen: Callable[[Sides, Desired, Desired], None] | None,
+) -> Part:
+    target = group[0]
+    base, head = sides.before[target.name], sides.after[target.name]
+    profile = profile_of(target.type)
+    lowered = profile.lower(head, None)
+    plan = compare(profile.lower(base, None).desired, lowered.desired, target.name)
+    allow = allowances(site.repository, sides.head)
+    part = Part(
+        targets=tuple(one.name for one in group),
+        plan=plan,
+        bots=(_bots(base), _bots(head)),
+        refused=(*plan.faults, *lowered.faults, *refusals(plan, allow, target.gates)),
+        risks=risks(base, head, plan, today=today),
+        costs=costs(base, head, plan, sides.head_config.prices),
+        talks=await _talks(site, sides, base, head, {change.ref.instance for change in plan.changes}, voices),
+    )
+    for each in look:
+        part = each(base, head, part)
+    if sides_seen is not None:
+        sides_seen(sides, base, head)
+    return msgspec.structs.replace(part, risks=_placed(sides, part.risks))
+
+
+async def _talks(
+    site: Site, sides: Sides, base: Desired, head: Desired, touched: set[str], voices: Voices
+) -> tuple[Talk, ...]:
+    found = chosen(base, head, touched)
+    if not found:
+        return ()
+    instances = {one.ref.instance for one, _ in found}
+    old, new, changed = voices.prepare(
+        _only(base, instances), _only(head, instances), site.variables, site.repository.root
+    )
+    return await run_talks(old, new, found, voices, _where(sides.places), _why_not(voices, new, changed))
+
+
+def _why_not(voices: Voices, head: Desired, changed: tuple[str, ...]) -> str:
+    if voices.mode == "none":
+        return "it needs a model, and none was to be asked"
+    if voices.mode == "demo":
+        return "the demo model calls no functions"
+    if changed:
+        return (
+            f"it needs a model, and the Credentials {', '.join(changed[:5])} change here, so no key is used with them"
+        )
+    return (
+        "it needs a model, and no account is at hand" if not has_account(head) else "not all of its accounts are here"
+    )
+
+
+def _where(places: Places) -> Where:
+    def where(one: Object, path: tuple[str | int, ...]) -> Place:
+        return places.within(one.at, *path)
+
+    return where
+
+
+def _placed(sides: Sides, found: tuple[Risk, ...]) -> tuple[Risk, ...]:
+    """Risks at the line of their field; the first many only, since files are read again for it."""
+    return tuple(
+        msgspec.structs.replace(one, at=sides.places.within(one.at, "spec", one.field))
+        if one.at is not None and one.field and number < _PLACES
+        else one
+        for number, one in enumerate(found)
+    )
+
+
+def _notes(sides: Sides, target: str | None) -> list[str]:
+    old, new = {one.name for one in sides.base_config.targets}, {one.name for one in sides.head_config.targets}
+    found = [f"the target {name} is new: all that it is to have is created" for name in sorted(new - old)]
+    if target is None:
+        found += [f"the target {name} is no longer declared: what is live there stays" for name in sorted(old - new)]
+    if sides.base_config.name != sides.head_config.name:
+        found.append("source.name changes: what is live carries the former name's marks, so it becomes foreign")
+    return found
+
+
+def _only(desired: Desired, instances: set[str]) -> Desired:
+    objects = tuple(one for one in desired.objects if one.ref.instance in instances)
+    return msgspec.structs.replace(desired, objects=objects)
+
+
+def _bots(desired: Desired) -> int:
+    return sum(one.ref.kind == "Bot" for one in desired.objects)
