@@ -216,7 +216,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `id` and `live` are set for updates and deletes, `spec` for creates and updates. `instance_name` is the target's
     own name of the instance. `commit` is the eight-digit commit of the live mark. `inherited` names the changed
     fields that came from the instance's Settings. `held` says why the change is shown but not applied ("": it is
-    applied). `adopted`: the live object has no mark yet and gets this repository's.
+    applied). `adopted`: the live object has no mark yet and gets this repository's. `units` names the units of
+    fields where they are not those of YAML.
     """
 
     action: Action
@@ -231,6 +232,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     protected: bool = False
     held: str = ""
     adopted: bool = False
+    units: Mapping[str, str] = {}
 
     @property
     def origin(self) -> Origin:

@@ -36,7 +36,9 @@ class Context:
         return DataFolder(self.environment.data or self.repository.root / ".reconciler")
 
     def url(self, target: Target | None = None) -> str:
-        """A runtime's address: RECONCILER_URL, else where `up` or `serve` last ran here, else the target's url."""
+        """A target's address. A runtime's: RECONCILER_URL, else where `up` or `serve` last ran here, else its url."""
+        if target is not None and target.type != "runtime":
+            return target.url.rstrip("/")
         configured = target.url if target else "http://127.0.0.1:8080"
         return str(self.environment.url or self.data.running_url() or configured).rstrip("/")
 
@@ -50,9 +52,10 @@ class Context:
         if name := wanted.get("env"):
             if value := env.variables.get(name):
                 return value
-            if name == "RECONCILER_API_KEY" and (kept := self.data.kept_key()):
+            ours = name == "RECONCILER_API_KEY" and (target is None or target.type == "runtime")
+            if ours and (kept := self.data.kept_key()):
                 return kept
-            if name == "RECONCILER_API_KEY":
+            if ours:
                 raise Misuse("no API key: set RECONCILER_API_KEY, or start `reconciler up` here, which makes one")
             missing = f"the environment variable {name} is not set"
         else:

@@ -15,7 +15,7 @@ from reconciler.cli.output import say
 from reconciler.cli.site import connect, site
 
 if TYPE_CHECKING:
-    from reconciler.live.runtime import Runtime
+    from reconciler.reconcile.course import Closing
     from reconciler.model import Target
     from reconciler.reconcile.once import Ended
 
@@ -63,7 +63,7 @@ async def _run(data: os.PathLike[str], names: tuple[str, ...], until_stdin_close
     if until_stdin_closes:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
 
-    def connected(target: Target) -> Runtime:
+    def connected(target: Target) -> Closing:
         from reconciler.desired.config import read_config
 
         repository = context.repository

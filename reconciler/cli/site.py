@@ -11,9 +11,9 @@ from reconciler.cli.context import context
 from reconciler.errors import InvalidBots, Misuse, Unavailable
 
 if TYPE_CHECKING:
-    from reconciler.live.runtime import Runtime
     from reconciler.model import Plan, Target
     from reconciler.plan.render import Tone
+    from reconciler.reconcile.course import Closing
     from reconciler.reconcile.history import History
     from reconciler.reconcile.once import Site
 
@@ -48,12 +48,17 @@ def site() -> Site:
     return Site(context.repository, context.environment.variables, cache)
 
 
-def connect(target: Target, source: str, parallel: int = 10) -> Runtime:
-    """The connection to a target. Raises what `context.api_key` raises."""
+def connect(target: Target, source: str, parallel: int = 10) -> Closing:
+    """The connection to a target, by its type. Raises what `context.api_key` raises."""
+    named = target.api_key.get("env") or f"the file {target.api_key.get('file')}"
+    url, key = context.url(target), context.api_key(target)
+    if target.type == "evolution":
+        from reconciler.live.evolution import Evolution
+
+        return Evolution(url, key, source=source, key_source=named, parallel=parallel)
     from reconciler.live.runtime import Runtime
 
-    named = target.api_key.get("env") or f"the file {target.api_key.get('file')}"
-    return Runtime(context.url(target), context.api_key(target), source=source, key_source=named, parallel=parallel)
+    return Runtime(url, key, source=source, key_source=named, parallel=parallel)
 
 
 def labels(select: Sequence[str] | None) -> dict[str, str]:

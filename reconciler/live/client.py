@@ -49,10 +49,13 @@ class Answer(msgspec.Struct, frozen=True):
     body: bytes
     etag: str | None
 
-    def json(self) -> Any:
-        """The body as data. Raises Unavailable where it is no JSON: something else than the target answered."""
+    def json(self, type: Any = Any) -> Any:
+        """The body as data. Raises Unavailable where it is no JSON: something else than the target answered; and
+        msgspec.ValidationError where it is not of this `type`."""
         try:
-            return msgspec.json.decode(self.body)
+            return msgspec.json.decode(self.body, type=type)
+        except msgspec.ValidationError:
+            raise
         except msgspec.DecodeError as error:
             raise Unavailable(f"the target answered {self.status} with something else than JSON") from error
 
@@ -63,6 +66,15 @@ class Refused(Rejected):
     def __init__(self, answered: Answer) -> None:
         super().__init__(answered.status, *_messages(answered))
         self.answered = answered
+
+
+class Failed(Unavailable):
+    """The target answered that it failed (500), with all that it `answered`: some targets say so of callers' faults."""
+
+    def __init__(self, url: str, answered: Answer) -> None:
+        super().__init__(f"{url} answered {_said(answered)}")
+        self.answered = answered
+        self.messages = _messages(answered)
 
 
 class Client:
@@ -181,7 +193,7 @@ class Client:
             raise Refused(answer)
         if creates and status in (502, 504):
             raise AnswerLost(f"{self.url} answered {_said(answer)} to a create")
-        raise Unavailable(f"{self.url} answered {_said(answer)}")
+        raise Failed(self.url, answer)
 
 
 def _messages(answer: Answer) -> tuple[str, ...]:

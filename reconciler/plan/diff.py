@@ -25,11 +25,12 @@ from reconciler.model import (
     Plan,
     Ref,
     Secret,
+    TargetType,
     same_secret,
 )
 from reconciler.plan.own import MARKED, Owned, Pair, own
 from reconciler.plan.same import Around, around, compared, current, plain
-from reconciler.talk.match import trigger_key
+from reconciler.plan.slots import slot_of, slots_of, trigger_of
 
 SENSITIVE: Final = "(sensitive)"
 SECRET_FIELDS: Final = frozenset({"apiKey"})
@@ -39,7 +40,18 @@ _REPLACED: Final = frozenset({"baseUrl", "organization", "project"})
 
 ADOPT: Final = "adopt:"  # of an allowance: the id of a live object that lost its mark
 
-__all__ = ["ADOPT", "SECRET_FIELDS", "SENSITIVE", "Before", "Question", "allowed_instance", "diff", "plain"]
+__all__ = [
+    "ADOPT",
+    "SECRET_FIELDS",
+    "SENSITIVE",
+    "Before",
+    "Question",
+    "allowed_instance",
+    "diff",
+    "plain",
+    "slot_of",
+    "trigger_of",
+]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +103,7 @@ def diff(
     before: Before | None = None,
     *,
     target: str,
+    type: TargetType = "runtime",
     prune: bool = True,
     self_heal: bool = True,
     allow: Collection[str] = (),
@@ -102,7 +115,7 @@ def diff(
     """
     before = before or Before()
     owned = own(desired, live, before.instances)
-    if found := _adopting(owned, allow):
+    if found := _adopting(owned, allow, type):
         owned = own(desired, live, before.instances, found)
     seen = around(owned)
     changes = []
@@ -133,10 +146,12 @@ def diff(
         foreign=owned.foreign,
         notes=(*desired.notes, *_notes(owned, changes, deletes, before, allow)),
         ids={pair.object.ref: pair.live.id for pair in owned.pairs if pair.live is not None},
-        faults=(*owned.faults, *_marks_lost(owned), *_empty(desired, deletes, allow)),
+        faults=(*owned.faults, *_marks_lost(owned, type), *_empty(desired, deletes, allow)),
         strangers=owned.strangers,
         owned=_counted(owned),
         empty=_declares_nothing(desired),
+        type=type,
+        unproven=live.unproven,
     )
 
 
@@ -260,9 +275,9 @@ def _counted(owned: Owned) -> dict[tuple[str, str], int]:
     return dict(Counter((ref.instance, ref.kind) for ref in live))
 
 
-def _marks_lost(owned: Owned) -> Iterator[Refusal]:
+def _marks_lost(owned: Owned, type: TargetType) -> Iterator[Refusal]:
     """Foreign objects that hold what a declared one needs: most likely that very object, its mark edited away."""
-    for pair, other in _holding(owned):
+    for pair, other in _holding(owned, type):
         one, instance = pair.object, owned.names[pair.object.ref.instance]
         holder = f"{other.kind} {other.label!r} of {instance} (id {other.id})"
         if other.mark is not None:
@@ -280,53 +295,32 @@ def _marks_lost(owned: Owned) -> Iterator[Refusal]:
         yield Refusal(reason=reason, remedy=remedy)
 
 
-def _adopting(owned: Owned, allow: Collection[str]) -> dict[Ref, str]:
+def _adopting(owned: Owned, allow: Collection[str], type: TargetType) -> dict[Ref, str]:
     """What a person permitted to adopt: the ids of objects that lost their marks, by what they are declared as."""
     ids = {word.removeprefix(ADOPT) for word in allow if word.startswith(ADOPT)}
     if not ids:
         return {}
     return {
         pair.object.ref: other.id
-        for pair, other in _holding(owned)
+        for pair, other in _holding(owned, type)
         if other.id in ids and other.mark is None and pair.live is None
     }
 
 
-def _holding(owned: Owned) -> Iterator[tuple[Pair, LiveObject]]:
-    """Declared objects, each with the foreign one that holds its slot."""
-    held = {slot: one for one in owned.foreign if (slot := slot_of(one.kind, one.instance, one.spec, one.label))}
+def _holding(owned: Owned, type: TargetType) -> Iterator[tuple[Pair, LiveObject]]:
+    """Declared objects, each with the foreign one that holds what it needs."""
+    held = {slot: one for one in owned.foreign for slot in slots_of(type, one.kind, one.instance, one.spec, one.label)}
     for pair in owned.pairs:
-        one = pair.object
+        one, now = pair.object, pair.live
         instance = owned.names[one.ref.instance]
-        slot = slot_of(one.ref.kind, instance, one.spec, one.ref.name)
-        if slot is None or (other := held.get(slot)) is None:
-            continue
-        if pair.live is not None and slot == slot_of(one.ref.kind, instance, pair.live.spec, pair.live.label):
-            continue  # both live already: the target lets them share it
-        yield pair, other
+        wanted = slots_of(type, one.ref.kind, instance, one.spec, one.ref.name)
+        has = slots_of(type, one.ref.kind, instance, now.spec, now.label) if now is not None else ()
+        # What both have live already the target lets them share.
+        if (slot := next((slot for slot in wanted if slot in held and slot not in has), None)) is not None:
+            yield pair, held[slot]
 
 
 _SLOTS: Final = {"Bot": "the trigger", "Credentials": "the name", "Assistant": "the assistantId"}
-
-
-def slot_of(kind: str, instance: str, spec: Mapping[str, Any], name: str) -> tuple[str, str, str] | None:
-    """What only one object of an instance may hold: an enabled bot's trigger, credentials' name, an assistantId."""
-    match kind:
-        case "Bot":
-            key = trigger_of(spec)
-            return None if key is None else (kind, instance, key)
-        case "Credentials":
-            return kind, instance, name
-        case "Assistant":
-            return kind, instance, str(spec.get("assistantId"))
-    return None
-
-
-def trigger_of(spec: Mapping[str, Any]) -> str | None:
-    """The trigger that a bot holds; a disabled one holds none."""
-    if not spec.get("enabled"):
-        return None
-    return trigger_key(spec.get("triggerType") or "none", spec.get("triggerOperator"), spec.get("triggerValue"))
 
 
 def _notes(

@@ -6,10 +6,13 @@ dependents and nothing else.
 
 - What a change refers to is made before it: instance, credentials, assistant; what refers to something deleted
   changes first.
-- A trigger (or assistantId) that one object gives up is free before another takes it. Bots that trade triggers in a
-  circle go through a trigger nobody writes: one of them is parked on it first.
+- A trigger (or assistantId, or what else a target lets one object hold) that one object gives up is free before
+  another takes it. Bots that trade triggers in a circle go through a trigger nobody writes: one of them is parked on it
+  first.
 - An instance that is deleted takes all it holds with it, in one call.
 - Settings whose fallback bot this plan creates name it in a second step, after that bot.
+- On an Evolution API server bots come after the Settings that they would else make themselves, and a row of credentials
+  goes after whatever leaves it in any instance, for the server deletes the bots that still use it.
 """
 
 from __future__ import annotations
@@ -20,9 +23,9 @@ from typing import Any, Final
 
 import msgspec
 
-from reconciler.model import LIVE_KINDS, Action, Change, Mark, Plan, Ref
-from reconciler.plan.diff import slot_of
+from reconciler.model import LIVE_KINDS, Action, Change, Mark, Plan, Ref, TargetType
 from reconciler.plan.own import MARKED
+from reconciler.plan.slots import Slot, parked, slots_of
 
 _RANK: Final = {kind: rank for rank, kind in enumerate(LIVE_KINDS)}
 
@@ -73,7 +76,10 @@ def order(plan: Plan) -> tuple[Step, ...]:
         neighbours.setdefault(draft.change.ref.instance, []).append(draft)
     for draft in deletes.values():
         draft.needs |= set(_still_using(draft.change, neighbours[draft.change.ref.instance]))
-    extra += _slots(drafts, deletes)
+    if plan.type == "evolution":
+        _settings_first(drafts)
+        _off_shared_rows((*everything.values(), *extra))
+    extra += _slots(plan.type, drafts, deletes)
     kept = [draft for draft in (*everything.values(), *extra) if draft.values or draft.mark or _is_delete(draft)]
     return tuple(_place(kept))
 
@@ -157,33 +163,59 @@ def _still_using(change: Change, neighbours: Iterable[_Draft]) -> Iterator[_Draf
             yield draft
 
 
+def _settings_first(drafts: Mapping[Ref, _Draft]) -> None:
+    """Bots that are created come after the Settings that are."""
+    settings = {draft.change.ref.instance: draft for ref, draft in drafts.items() if ref.kind == "Settings"}
+    for ref, draft in drafts.items():
+        if ref.kind == "Bot" and _creates(draft) and (other := settings.get(ref.instance)) and _creates(other):
+            draft.needs.add(other)
+
+
+def _off_shared_rows(drafts: Iterable[_Draft]) -> None:
+    """What deletes a row of credentials, or the instance that has it, comes after what leaves it elsewhere."""
+    users: dict[str, list[_Draft]] = {}
+    for draft in drafts:
+        live = draft.change.live
+        if live is not None and live.spec.get("credentialsId") and (_is_delete(draft) or "credentials" in draft.values):
+            users.setdefault(f"row {live.spec['credentialsId']}", []).append(draft)
+            users.setdefault(f"in {live.spec.get('credentialsIn')}", []).append(draft)
+    for draft in drafts:
+        change = draft.change
+        if not _is_delete(draft) or change.live is None:
+            continue
+        if change.ref.kind == "Credentials":
+            draft.needs.update(users.get(f"row {change.live.id}", ()))
+        elif change.ref.kind == "Instance":
+            there = users.get(f"in {change.instance_name}", ())
+            draft.needs.update(other for other in there if other.change.instance_name != change.instance_name)
+
+
 # --- triggers and assistantIds -------------------------------------------------------------------------------
 
 
-def _slots(drafts: Mapping[Ref, _Draft], deletes: Mapping[Ref, _Draft]) -> list[_Draft]:
-    """Makes each step need the one that frees what it takes; gives the parking steps that circles need."""
-    frees: dict[tuple[str, str, str], _Draft] = {}
-    takes: dict[_Draft, tuple[str, str, str]] = {}
+def _slots(type: TargetType, drafts: Mapping[Ref, _Draft], deletes: Mapping[Ref, _Draft]) -> list[_Draft]:
+    """Makes each step need those that free what it takes; gives the parking steps that circles need."""
+    frees: dict[Slot, _Draft] = {}
+    takes: dict[_Draft, list[Slot]] = {}
     for draft in sorted((*drafts.values(), *deletes.values()), key=lambda one: one.change.ref):
         change = draft.change
-        before = _slot(change, change.live.spec if change.live else None)
-        after = _slot(change, change.spec)
-        if before != after:
-            if before is not None:
-                frees.setdefault(before, draft)
-            if after is not None:
-                takes[draft] = after
-    waits = {draft: frees[slot] for draft, slot in takes.items() if slot in frees}
-    parked = {}
-    for circle in _circles(waits):
-        first = circle[0]
-        parked[first] = _park(first)
-    for draft, other in waits.items():
-        draft.needs.add(parked.get(other, other))
-    for draft, park in parked.items():
-        draft.needs.add(park)
+        before = _held(type, change, change.live.spec if change.live else None)
+        after = _held(type, change, change.spec)
+        for slot in before:
+            if slot not in after:
+                frees.setdefault(slot, draft)
+        takes[draft] = [slot for slot in after if slot not in before]
+    waits = {draft: [frees[slot] for slot in slots if slot in frees] for draft, slots in takes.items()}
+    parks: dict[_Draft, _Draft] = {}
+    while circle := _circle(waits):
+        first = min(circle, key=lambda one: one.change.ref)
+        parks[first] = park = _park(type, first)
+        waits = {draft: [park if other is first else other for other in others] for draft, others in waits.items()}
+        first.needs.add(park)
+    for draft, others in waits.items():
+        draft.needs.update(others)
     _assistants_first(drafts)
-    return list(parked.values())
+    return list(parks.values())
 
 
 def _assistants_first(drafts: Mapping[Ref, _Draft]) -> None:
@@ -199,40 +231,44 @@ def _assistants_first(drafts: Mapping[Ref, _Draft]) -> None:
             draft.needs |= {other} if other else set()
 
 
-def _slot(change: Change, spec: Mapping[str, Any] | None) -> tuple[str, str, str] | None:
+def _held(type: TargetType, change: Change, spec: Mapping[str, Any] | None) -> tuple[Slot, ...]:
     if spec is None or change.ref.kind not in ("Bot", "Assistant"):
-        return None
-    return slot_of(change.ref.kind, change.instance_name, spec, "")
+        return ()
+    return slots_of(type, change.ref.kind, change.instance_name, spec, "")
 
 
-def _circles(waits: Mapping[_Draft, _Draft]) -> list[list[_Draft]]:
-    """The circles of a graph in which each waits for one at most, each beginning with its first by name."""
-    circles, seen = [], set()
+def _circle(waits: Mapping[_Draft, list[_Draft]]) -> list[_Draft]:
+    """Steps that wait for one another in a circle, or none: depth first, without recursion."""
+    done: set[_Draft] = set()
     for start in waits:
-        path: list[_Draft] = []
+        path: dict[_Draft, Iterator[_Draft]] = {}
         one: _Draft | None = start
-        while one is not None and one not in seen:
-            seen.add(one)
-            path.append(one)
-            one = waits.get(one)
-        if one in path:
-            circle = path[path.index(one) :]
-            first = min(range(len(circle)), key=lambda place: circle[place].change.ref)
-            circles.append(circle[first:] + circle[:first])
-    return circles
+        while one is not None:
+            if one in path:
+                steps = list(path)
+                return steps[steps.index(one) :]
+            if one not in done:
+                path[one] = iter(waits.get(one, ()))
+            one = _further(path, done)
+    return []
 
 
-def _park(draft: _Draft) -> _Draft:
+def _further(path: dict[_Draft, Iterator[_Draft]], done: set[_Draft]) -> _Draft | None:
+    """The next step to look at from the end of a path, which loses those that are looked through."""
+    while path:
+        last = next(reversed(path))
+        if (following := next(path[last], None)) is not None:
+            return following
+        done.add(last)
+        del path[last]
+    return None
+
+
+def _park(type: TargetType, draft: _Draft) -> _Draft:
     """A step that puts an object where it is in nobody's way; its mark and its text stay."""
     change = draft.change
-    name = f"gitops-swap-{change.ref.name}-{(change.live.id if change.live else '')[-8:]}"
-    if change.ref.kind == "Assistant":
-        values: dict[str, Any] = {"assistantId": name}
-    else:
-        values = {"triggerType": "keyword", "triggerOperator": "equals", "triggerValue": name}
-    park = _Draft(change, (_RANK[change.ref.kind], " park"), values, None, "parked for a swap")
-    park.needs = set()
-    return park
+    values = parked(type, change.ref.kind, change.ref.name, change.live.id if change.live else "")
+    return _Draft(change, (_RANK[change.ref.kind], " park"), values, None, "parked for a swap")
 
 
 # --- places --------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from reconciler.plan.diff import diff, questions
 from reconciler.plan.gate import ALLOWANCES, TRAILER, allowance, gate
 from reconciler.plan.order import Step, order
 from reconciler.plan.own import undeclared_marks
+from reconciler.plan.profile import profile_of
 from reconciler.plan.render import count
 from reconciler.reconcile.apply import Ending, Reach, Walked, walk
 from reconciler.reconcile.history import History
@@ -105,11 +106,24 @@ def make_plan(
     self_heal: bool = True,
     allow: Collection[str] = (),
 ) -> Plan:
-    """The plan for a reading of the target. Earlier commits are read only for objects that differ."""
+    """The plan for a reading of the target, in its own terms. Earlier commits are read only for objects that differ."""
+    profile = profile_of(wanted.target.type)
+    lowered = profile.lower(desired, live)
+    desired, seen = profile.whole(lowered.desired, live), profile.fit(lowered.desired, live)
     past = Past(site.repository, wanted.target, site.cache)
-    former = past.instances(undeclared_marks(desired, live))
-    before = past.objects(questions(desired, live, former), former, wanted.commit)
-    plan = diff(desired, live, before, target=wanted.target.name, prune=prune, self_heal=self_heal, allow=allow)
+    former = past.instances(undeclared_marks(desired, seen))
+    before = past.objects(questions(desired, seen, former), former, wanted.commit)
+    plan = diff(
+        desired,
+        seen,
+        before,
+        target=wanted.target.name,
+        type=profile.type,
+        prune=prune,
+        self_heal=self_heal,
+        allow=allow,
+    )
+    plan = profile.settle(msgspec.structs.replace(plan, faults=(*lowered.faults, *plan.faults)), desired, live)
     if strange := [word for word in sorted(allowances(site.repository, wanted.commit)) if not allowance(word)]:
         said = f"{TRAILER}: {', '.join(strange)[:200]} permits nothing (there are {ALLOWANCES})"
         plan = msgspec.structs.replace(plan, notes=(*plan.notes, said))
@@ -155,11 +169,12 @@ async def carry_out(
     steps = order(plan)
     if not steps:
         history.interrupted(plan.target)
-        return Ended(outcome="unchanged", plan=plan)
+        outcome, message = _without_unproven("unchanged", "", plan)
+        return Ended(outcome=outcome, message=message, plan=plan)
     number = history.begin(plan.target, plan.commit, trigger, steps, began)
     record = _Recorder(history, number, watch)
     walked = await walk(steps, plan.ids, reach, record, parallel=parallel, stop=stop, grouped=history.grouped)
-    outcome, message = _judged(walked, steps)
+    outcome, message = _without_unproven(*_judged(walked, steps), plan)
     history.end(number, outcome, message, {**count(plan), **walked.counts})
     if walked.complete:
         held = {change.ref for change in plan.changes if change.held}
@@ -189,6 +204,14 @@ class _Recorder:
         self._history.step_ended(self._number, step.index, ending, message)
         if self._watch is not None:
             self._watch.moved(step, ending)
+
+
+def _without_unproven(outcome: str, message: str, plan: Plan) -> tuple[str, str]:
+    """An outcome that is well only where everything could be looked at."""
+    if not plan.unproven or outcome not in ("applied", "unchanged"):
+        return outcome, message
+    lines = (f"{name or 'an instance'} could not be read whole: {why}" for name, why in plan.unproven.items())
+    return "partial", "\n".join(lines)[:_MESSAGE]
 
 
 def _judged(walked: Walked, steps: tuple[Step, ...]) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from reconciler.errors import InvalidBots, Misuse, Unavailable
 from reconciler.model import Object, Target
 from reconciler.plan.diff import Before, Question
 from reconciler.plan.own import instance_names
+from reconciler.plan.profile import profile_of
 
 _COMMITS: Final = 200  # earlier commits read for one plan at the most; each costs a tree and its changed files
 _STEPS_BACK: Final = 20  # changes of one file looked through for the last declaration of what is to be deleted
@@ -100,9 +101,10 @@ class Past:
                 target = target_of(config, self._target.name)
             except Misuse:
                 target = self._target  # it was added later
-            desired = read_desired(self._repository, commit, config, target, self._cache)
+            found = read_desired(self._repository, commit, config, target, self._cache)
         except (InvalidBots, Misuse, Unavailable):
             return None
+        desired = profile_of(self._target.type).lower(found, None).desired
         names = instance_names(desired)
         objects: dict[tuple[str, str, str], Object] = {
             (

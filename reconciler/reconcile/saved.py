@@ -108,9 +108,11 @@ def bound(saved: Saved, fresh: Plan) -> Plan:
 
 def resolved(plan: Plan, desired: Desired) -> Plan:
     """The plan with the values of a desired state whose secrets are resolved."""
-    specs = {one.ref: one.spec for one in desired.objects}
+    known = {one.ref: one.spec for one in desired.objects if one.ref.kind == "Credentials"}
     changes = (
-        change if change.spec is None else msgspec.structs.replace(change, spec=specs[change.ref])
+        change
+        if change.spec is None or change.ref not in known
+        else msgspec.structs.replace(change, spec={f: known[change.ref].get(f) for f in change.spec})
         for change in plan.changes
     )
     return msgspec.structs.replace(plan, changes=tuple(changes))

@@ -1,0 +1,404 @@
+"""A desired state as an Evolution API server of 2.3.x can hold it: its units, what it has and what it has not. PURE.
+
+Before it comes the desired state of `reconciler.desired`; after it `evolution_fit` and the plan. What is changed on
+the way, and what cannot be followed, is said: by a note where the bot still does its work, by a fault where it would
+do something else than declared or the server would refuse it.
+
+| declared | there |
+|---|---|
+| `expire` in seconds | minutes, rounded up |
+| `debounceTime` in milliseconds | seconds, rounded up |
+| a bot of type `assistant` | chatCompletion: instructions first, then the bot's own messages |
+| a second bot of one model and maxTokens | the next free maxTokens |
+| trigger `none` | a keyword that nobody writes, for `none` answers everything there |
+| a regex that begins with `(?i)` | the same with both cases of each letter |
+| Settings whose account another instance's Settings hold | placeholder credentials; the bots use the account |
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from reconciler.errors import Refusal
+from reconciler.model import DEFAULTS, DEMO, Desired, Live, Mark, Object, Ref, Secret, join_mark
+from reconciler.plan.evolution import check_regex
+from reconciler.plan.evolution_accounts import PLACEHOLDER, Accounts, accounts, placeholder_key
+from reconciler.plan.evolution_regex import both_cases, foreign_syntax
+from reconciler.plan.own import instance_names
+from reconciler.plan.pattern import Beyond
+from reconciler.plan.profile import Lowered
+
+UNITS: Final = {"expire": "min", "debounceTime": "s"}
+PER_UNIT: Final = {"expire": 60, "debounceTime": 1000}
+DEFAULT_TOKENS: Final = 1000  # of a bot that names no maxTokens, which that server needs
+NOBODY: Final = "gitops-none-"  # begins the trigger of a bot that is reached only as fallback
+OPENAI: Final = "https://api.openai.com/v1"
+
+_LENGTHS: Final = {"keywordFinish": 100, "unknownMessage": 100, "functionUrl": 500, "model": 100, "description": 255}
+_MOST: Final = 2**31 - 1
+_NAMED: Final = 5  # objects that a note names
+_BOT: Final = (
+    "enabled", "description", "botType", "credentials", "assistantId", "functionUrl", "model", "systemMessages",
+    "assistantMessages", "userMessages", "maxTokens", "triggerType", "triggerOperator", "triggerValue", *DEFAULTS,
+)  # fmt: skip
+_SETTINGS: Final = ("credentials", *DEFAULTS, "speechToText", "fallbackBot")
+_NO_MAX_TOKENS: Final = re.compile(r"o\d|gpt-[5-9]|gpt-\d\d")  # OpenAI refuses `max_tokens` for these
+_NEUTRAL: Final = Mark("", "x" * 63, "0" * 8)
+
+
+def lower(desired: Desired, live: Live | None = None) -> Lowered:
+    """The desired state in that server's terms. `live` is a reading of it, so that choices made before are kept."""
+    work = _Lowering(desired, live)
+    for one in desired.objects:
+        if one.ref.kind != "Conversation":
+            work.homes.setdefault(one.ref.instance, []).append(one)
+    found = {one.ref: one for home in work.homes.values() for one in work.home(home)}
+    found |= {one.ref: one for one in desired.objects if one.ref.kind == "Conversation"}
+    order = {kind: at for at, kind in enumerate(("Instance", "Credentials", "Settings", "Bot", "Conversation"))}
+    objects = sorted(found.values(), key=lambda one: (order[one.ref.kind], one.ref.instance, one.ref.name))
+    notes = (*desired.notes, *(f"{what}: {_listed(whom)}" for what, whom in work.notes.items()))
+    return Lowered(msgspec.structs.replace(desired, objects=tuple(objects), notes=notes), tuple(work.faults))
+
+
+class _Lowering:
+    """What is found while one desired state is lowered."""
+
+    def __init__(self, desired: Desired, live: Live | None) -> None:
+        self.source = desired.source
+        self.live = live
+        self.names = instance_names(desired)
+        self.accounts = accounts(desired, live)
+        self.holders = _Holders(desired, live, self.accounts, self.names)
+        self.homes: dict[str, list[Object]] = {}
+        self.notes: dict[str, list[str]] = {}
+        self.faults: list[Refusal] = []
+
+    def note(self, what: str, one: Object) -> None:
+        self.notes.setdefault(what, []).append(_short(one.ref))
+
+    def fault(self, one: Object, reason: str, remedy: str) -> None:
+        self.faults.append(Refusal(reason=f"{one.at}: {one.ref}: {reason}", remedy=remedy))
+
+    def home(self, objects: list[Object]) -> Iterator[Object]:
+        """The objects of one instance."""
+        assistants = {one.spec["assistantId"]: one for one in objects if one.ref.kind == "Assistant"}
+        bots = []
+        for one in objects:
+            match one.ref.kind:
+                case "Instance":
+                    yield self.instance(one)
+                case "Credentials":
+                    yield self.credentials(one)
+                case "Settings":
+                    yield self.settings(one)
+                case "Bot":
+                    bots.append(self.bot(one, assistants))
+        bots = list(self.apart(bots))
+        self.clashes(bots)
+        yield from bots
+        if objects and (placeholder := self.holders.placeholder(objects[0].ref.instance)):
+            yield placeholder
+
+    # --- one object --------------------------------------------------------------------------------------------
+
+    def instance(self, one: Object) -> Object:
+        spec = one.spec
+        if spec.get("webhook"):
+            self.note("webhook is set in that server's own settings, not from here", one)
+        if spec.get("retention"):
+            self.note("retention cannot be kept there: that server deletes no chats", one)
+        integration = "EVOLUTION" if spec.get("integration") in (None, "WEB") else spec["integration"]
+        return _with(
+            one, {"instanceName": spec["instanceName"], "integration": integration, "number": spec.get("number")}
+        )
+
+    def credentials(self, one: Object) -> Object:
+        spec = one.spec
+        key, base = spec["apiKey"], spec.get("baseUrl")
+        if base == DEMO:
+            self.fault(
+                one, "the key is not set here, and that server has no demo model", "set the variable that it names"
+            )
+        elif base and base.rstrip("/") != OPENAI:
+            self.fault(
+                one,
+                f"that server sends every key to {OPENAI}, so {base} cannot be used",
+                "leave baseUrl out for this target (an overlay can: `baseUrl: null`), or set OPENAI_BASE_URL there",
+            )
+        for field in ("organization", "project"):
+            if spec.get(field):
+                self.note(f"{field} is not sent by that server: the key's own default holds", one)
+        if isinstance(key, Secret) and len(key.value) > 255:
+            self.fault(one, "the key is longer than the 255 characters that server stores", "use a shorter key")
+        return _with(one, {"apiKey": key})
+
+    def settings(self, one: Object) -> Object:
+        spec = {field: one.spec.get(field) for field in _SETTINGS}
+        account = spec["credentials"]
+        if account is None:
+            account = self.holders.filled(one.ref.instance)
+            if account is None:
+                self.fault(one, "that server's Settings need Credentials", "name some: `credentials: …`")
+            else:
+                self.note("Settings need Credentials there; those of the bots are put in", one)
+        if account is not None and self.holders.elsewhere(one.ref.instance):
+            holder = self.holders.holder_of(one.ref.instance)
+            where = f"those of {holder} hold it" if holder else "others hold it"
+            if spec["speechToText"]:
+                self.fault(
+                    one,
+                    f"speechToText needs Credentials with a key of their own: an API key can be in the Settings of one "
+                    f"instance only, and {where}",
+                    "give this instance another key, or turn speechToText off",
+                )
+            self.note(f"an API key can be in the Settings of one instance only ({where}), so placeholder credentials "
+                      "stand in others; their bots share the account", one)  # fmt: skip
+            account = PLACEHOLDER
+        spec["credentials"] = account
+        self.units(one, spec)
+        self.texts(one, spec)
+        return _with(one, spec)
+
+    def bot(self, one: Object, assistants: Mapping[str, Object]) -> Object:
+        spec = {field: one.spec.get(field) for field in _BOT}
+        tools = list(one.spec.get("tools") or ())
+        if spec["botType"] == "assistant":
+            tools += self.assistant(one, spec, assistants.get(str(spec["assistantId"])))
+        for tool in dict.fromkeys(str(tool.get("name") or tool.get("type")) for tool in tools):
+            self.note(f"{tool} cannot be called there: that server's chatCompletion bots have no tools", one)
+        for field in ("temperature", "reasoningEffort"):
+            if one.spec.get(field) is not None:
+                self.note(f"{field} is not sent by that server: the model's default holds", one)
+        if spec["maxTokens"] is None:
+            spec["maxTokens"] = DEFAULT_TOKENS
+            self.note(f"maxTokens is needed there: {DEFAULT_TOKENS} is put in", one)
+        if not spec["model"]:
+            self.fault(one, "that server's bots need a model", "name one: `model: …`")
+        elif _NO_MAX_TOKENS.match(spec["model"]):
+            self.note(f"{spec['model']} refuses max_tokens, which that server sends: its customers get an error", one)
+        self.trigger(one, spec)
+        self.units(one, spec)
+        self.texts(one, spec)
+        return _with(one, spec)
+
+    def assistant(self, one: Object, spec: dict[str, Any], declared: Object | None) -> list[Any]:
+        """Makes a chatCompletion bot of one whose assistant that server cannot run; gives the assistant's tools."""
+        id, spec["botType"], spec["assistantId"] = spec["assistantId"], "chatCompletion", None
+        if declared is None:
+            self.note(
+                f"runs as chatCompletion there (OpenAI's Assistants API is gone) without what {id} held at OpenAI", one
+            )
+            return []
+        self.note("runs as chatCompletion there (OpenAI's Assistants API is gone), with its Assistant's text", one)
+        instructions = declared.spec.get("instructions")
+        spec["systemMessages"] = [*([instructions] if instructions else []), *(spec["systemMessages"] or [])]
+        spec["model"] = spec["model"] or declared.spec.get("model")
+        for field in ("temperature", "reasoningEffort"):
+            if declared.spec.get(field) is not None and one.spec.get(field) is None:
+                self.note(f"{field} is not sent by that server: the model's default holds", one)
+        return list(declared.spec.get("tools") or ())
+
+    def trigger(self, one: Object, spec: dict[str, Any]) -> None:
+        kind = spec["triggerType"]
+        if kind == "none":
+            spec |= {"triggerType": "keyword", "triggerOperator": "equals", "triggerValue": f"{NOBODY}{one.ref.name}"}
+            self.note("`none` answers every message there, so a keyword that nobody writes takes its place", one)
+            return
+        if kind != "keyword":
+            spec["triggerOperator"] = None
+        if kind == "all":
+            spec["triggerValue"] = None
+        if kind == "keyword" and spec["triggerOperator"] == "regex":
+            spec["triggerValue"] = both_cases(spec["triggerValue"])
+            if wrong := _wrong(spec["triggerValue"]):
+                self.fault(one, wrong, "write it so that JavaScript takes it, for this target in an overlay")
+
+    def units(self, one: Object, spec: dict[str, Any]) -> None:
+        for field, size in PER_UNIT.items():
+            value = spec[field]
+            if value is not None:
+                spec[field] = -(-value // size)
+                if value % size:
+                    unit = "minutes" if field == "expire" else "seconds"
+                    self.note(f"{field} is rounded up to whole {unit} there", one)
+
+    def texts(self, one: Object, spec: dict[str, Any]) -> None:
+        for field, most in _LENGTHS.items():
+            text = spec.get(field) or ""
+            if field == "description" and one.ref.kind == "Bot":
+                text = join_mark(text, msgspec.structs.replace(_NEUTRAL, source=self.source, name=one.ref.name))
+            if len(text) > most:
+                self.fault(one, f"{field} has {len(text)} characters, that server stores {most}", "shorten it")
+        for field, value in spec.items():
+            parts = value if isinstance(value, list | tuple) else (value,)
+            if any(isinstance(part, str) and "\0" in part for part in parts):
+                self.fault(one, f"{field} holds a NUL character, which that server cannot store", "take it out")
+
+    # --- the bots of an instance -------------------------------------------------------------------------------
+
+    def apart(self, bots: list[Object]) -> Iterator[Object]:
+        """Bots of one model and maxTokens get the next free maxTokens: that server takes each pair once.
+
+        Whoever has a fitting one live keeps it, so that a new bot moves no others.
+        """
+        own, taken = self._tokens(bots)
+        wanted = {one.ref: (str(one.spec["model"]), int(one.spec["maxTokens"])) for one in bots}
+        given: dict[Ref, int] = {}
+        crowd = {pair: sum(other == pair for other in wanted.values()) for pair in wanted.values()}
+        by_name = sorted(bots, key=lambda one: one.ref)
+        for exact in (True, False):
+            for one in by_name:
+                model, tokens = wanted[one.ref]
+                now = own.get(one.ref.name)
+                near = now is not None and now[0] == model and 0 <= now[1] - tokens < crowd[model, tokens]
+                if one.ref not in given and now is not None and near and now not in taken:
+                    if exact != (now[1] == tokens):
+                        continue
+                    if not exact and (model, tokens) not in taken:
+                        continue
+                    given[one.ref] = now[1]
+                    taken.add(now)
+        for one in by_name:
+            if one.ref not in given:
+                model, tokens = wanted[one.ref]
+                free = itertools.chain(range(tokens, min(tokens + 10_000, _MOST)), range(tokens, 0, -1))
+                given[one.ref] = next(each for each in free if (model, each) not in taken)
+                taken.add((model, given[one.ref]))
+        for one in bots:
+            tokens = given[one.ref]
+            if tokens != one.spec["maxTokens"]:
+                self.note(f"maxTokens is {tokens} there, for that server takes a model and maxTokens once", one)
+            yield _with(one, {**one.spec, "maxTokens": tokens})
+
+    def _tokens(self, bots: list[Object]) -> tuple[dict[str, tuple[str, int]], set[tuple[str, int]]]:
+        """The live pairs of model and maxTokens: of the declared bots by name, and of all bots that are not ours."""
+        own: dict[str, tuple[str, int]] = {}
+        others: set[tuple[str, int]] = set()
+        instance = self.names[bots[0].ref.instance] if bots else ""
+        for one in self.live.objects if self.live is not None else ():
+            if one.kind == "Bot" and one.instance == instance and one.spec["botType"] == "chatCompletion":
+                pair = (str(one.spec["model"]), int(one.spec["maxTokens"] or 0))
+                if one.mark is not None and one.mark.source == self.source:
+                    own[one.mark.name] = pair
+                else:
+                    others.add(pair)
+        adopted = {one.adopts for one in bots if one.adopts}
+        if adopted and self.live is not None:
+            others -= {
+                (str(one.spec["model"]), int(one.spec["maxTokens"] or 0))
+                for one in self.live.objects
+                if one.id in adopted and one.kind == "Bot"
+            }
+        return own, others
+
+    def clashes(self, bots: list[Object]) -> None:
+        """Triggers that the server would refuse although the runtime takes them: those of disabled bots count."""
+        seen: dict[tuple[str, str], Object] = {}
+        for one in bots:
+            kind, value = one.spec["triggerType"], one.spec["triggerValue"]
+            if kind == "all":
+                first = seen.get(("all", ""))
+                if first is not None and (one.spec["enabled"] or first.spec["enabled"]):
+                    self._taken(one, first, "a bot with trigger `all`, enabled or not, beside an enabled one")
+                seen.setdefault(("all", ""), one)
+                continue
+            held = ("keyword", f"{one.spec['triggerOperator']} {value}") if kind == "keyword" else ("advanced", value)
+            across = ("value", value) if kind == "advanced" else ("advanced", value)
+            if (first := seen.get(held) or seen.get(across)) is not None:
+                self._taken(one, first, "the same trigger")
+            seen.setdefault(held, one)
+            seen.setdefault(("value", value), one)
+
+    def _taken(self, one: Object, first: Object, what: str) -> None:
+        self.fault(
+            one,
+            f"that server refuses {what} ({first.ref.name}, declared at {first.at}); disabled bots count there too",
+            "change one of them, or take the disabled one out",
+        )
+
+
+class _Holders:
+    """Which Settings may name an account: one row of credentials serves the Settings of one instance."""
+
+    def __init__(self, desired: Desired, live: Live | None, found: Accounts, names: Mapping[str, str]) -> None:
+        self._source = desired.source
+        self._names = names
+        self._wants: dict[str, str] = {}
+        self._speech: set[str] = set()
+        self._at: dict[str, Object] = {}
+        for one in desired.objects:
+            here = one.ref.instance
+            if one.ref.kind == "Settings":
+                self._at[here] = one
+                self._speech |= {here} if one.spec.get("speechToText") else set()
+                if one.spec.get("credentials"):
+                    self._wants[here] = one.spec["credentials"]
+        for one in desired.objects:
+            if one.ref.kind == "Bot" and one.spec.get("credentials"):
+                self._wants.setdefault(one.ref.instance, one.spec["credentials"])
+                self._at.setdefault(one.ref.instance, one)
+        self._holder: dict[str, str | None] = {}
+        for here, name in self._wants.items():
+            ref = Ref("Credentials", here, name)
+            among = {
+                other for other, its in self._wants.items() if Ref("Credentials", other, its) in found.sharing(ref)
+            }
+            self._holder[here] = here if len(among) < 2 else self._chosen(among, found.rows.get(ref), live)
+
+    def _chosen(self, among: Iterable[str], row: Any, live: Live | None) -> str | None:
+        """Who holds it now, else who transcribes, else the first; None where somebody else holds it."""
+        settings = {one.instance: one for one in live.objects if one.kind == "Settings"} if live is not None else {}
+        id = row.id if row is not None else None
+        holding = next((name for name, one in settings.items() if id and one.spec.get("credentialsId") == id), None)
+        if holding is not None:
+            return next((here for here in among if self._names[here] == holding), None)
+        waiting = [here for here in among if here in self._speech or self._names[here] not in settings]
+        return min(waiting, key=lambda here: (here not in self._speech, here), default=None)
+
+    def filled(self, instance: str) -> str | None:
+        """What Settings that name no Credentials get: those of the instance's first bot."""
+        return self._wants.get(instance)
+
+    def elsewhere(self, instance: str) -> bool:
+        """Whether the instance's Settings cannot hold its account."""
+        return instance in self._holder and self._holder[instance] != instance
+
+    def holder_of(self, instance: str) -> str | None:
+        return self._holder.get(instance)
+
+    def placeholder(self, instance: str) -> Object | None:
+        """The credentials that stand in Settings which cannot hold the account."""
+        if not self.elsewhere(instance):
+            return None
+        ref = Ref("Credentials", instance, PLACEHOLDER)
+        key = placeholder_key(self._source, self._names[instance])
+        return Object(ref=ref, spec={"apiKey": key}, at=self._at[instance].at)
+
+
+def _wrong(pattern: str) -> str | None:
+    """What is wrong with a pattern on that server, whose JavaScript searches it."""
+    if said := foreign_syntax(pattern):
+        return said
+    try:
+        return check_regex(pattern)
+    except Beyond:
+        return None  # JavaScript takes it; only we cannot run it
+
+
+def _with(one: Object, spec: Mapping[str, Any]) -> Object:
+    return msgspec.structs.replace(one, spec=spec)
+
+
+def _short(ref: Ref) -> str:
+    return ref.name if ref.kind == "Instance" else f"{ref.instance}/{ref.name}"
+
+
+def _listed(names: list[str]) -> str:
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -1,0 +1,64 @@
+"""What differs from one type of target to another, as data and pure functions: the port that profiles fill.
+
+Before it the desired state is read; after it `own`, `diff`, `gate` and `order` work on what is declared and what is
+live in the target's own terms, whichever target it is. `plan`, `apply`, saved plans, the loop, `route` and reviews all
+lower the desired state here.
+
+A profile never converts back what it lowered: values are compared in the target's units, so that rounding cannot show
+as a difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from reconciler.errors import Refusal
+from reconciler.model import Desired, Live, Plan, TargetType
+
+
+class Lowered(msgspec.Struct, frozen=True):
+    """A desired state in a target's units and abilities; its `notes` say what the target cannot follow.
+
+    `faults` are what the target would refuse, or do otherwise than declared in a way that is not safe.
+    """
+
+    desired: Desired
+    faults: tuple[Refusal, ...] = ()
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """One type of target.
+
+    `lower` gives the desired state in the target's terms; with what is live it keeps to choices made before. `fit`
+    gives what is live as the lowered state would name it, `whole` the lowered state without what cannot be judged because
+    the reading of it is not whole, and `settle` the plan with what only the whole plan shows.
+    `units` name the units of fields where they are not those of YAML.
+    """
+
+    type: TargetType
+    lower: Callable[[Desired, Live | None], Lowered]
+    fit: Callable[[Desired, Live], Live]
+    settle: Callable[[Plan, Desired, Live], Plan]
+    whole: Callable[[Desired, Live], Desired]
+    units: Mapping[str, str] = {}
+
+
+RUNTIME: Final = Profile(
+    type="runtime",
+    lower=lambda desired, _: Lowered(desired),
+    fit=lambda _, live: live,
+    settle=lambda plan, _, __: plan,
+    whole=lambda desired, _: desired,
+)
+
+
+def profile_of(type: TargetType) -> Profile:
+    """The profile of a type of target."""
+    if type == "runtime":
+        return RUNTIME
+    from reconciler.plan.evolution_profile import EVOLUTION
+
+    return EVOLUTION
