@@ -1,4 +1,7 @@
-"""`import`: what is elsewhere, as YAML in the repository. Each source is a command of its own."""
+"""`import`: what is elsewhere, as YAML in the repository: live objects by itself, other sources by commands of its own.
+
+`import_live.py` does the former.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from reconciler.cli.context import context
-from reconciler.cli.output import put, say
+from reconciler.cli.import_live import write_all
+from reconciler.cli.output import Format, put, say
+from reconciler.cli.site import TargetName
 from reconciler.errors import Misuse
 
 if TYPE_CHECKING:
@@ -16,12 +21,44 @@ if TYPE_CHECKING:
 
 _LIMIT: Final = 64 << 20  # bytes of an export
 
-imports = typer.Typer(no_args_is_help=True, help="Write YAML from what is elsewhere.", rich_markup_mode="markdown")
+imports = typer.Typer(rich_markup_mode="markdown", subcommand_metavar="[COMMAND]")
 
 
-@imports.callback()
-def group() -> None:
-    """Write YAML from what is elsewhere."""
+@imports.callback(invoke_without_command=True)
+def live(
+    asked: typer.Context,
+    target: TargetName = None,
+    instance: Annotated[
+        str | None,
+        typer.Option("--instance", help="Only this instance (its YAML name or the target's).", metavar="NAME"),
+    ] = None,
+    bot: Annotated[
+        list[str] | None,
+        typer.Option("--bot", help="Only this bot (its id or description), with what it needs; may be given again."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The folder to write to.  [default: the instance's, below the source path]"),
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How to print what was written.")] = Format.text,
+) -> None:
+    """Live objects that nobody owns become YAML, prompts of several lines Markdown files beside it.
+
+    Committed, `plan` shows them as adopted: a mark is put on each, and nothing else changes. Keys are never written,
+    but named: `{env: …}`. Files that are there already are not overwritten; either everything is written or nothing.
+    Where the target has an overlay, that is where the files go.
+
+    Examples:
+
+        reconciler import
+        reconciler import --instance bistro --target production
+        reconciler import --bot cmwsddlsu00xt977d9bqba3r5
+        reconciler import assistant asst_123.json
+    """
+    if asked.invoked_subcommand is None:
+        from reconciler.cli.import_live import import_live
+
+        import_live(target, instance, bot or (), out, format_)
 
 
 @imports.command("assistant")
@@ -49,16 +86,8 @@ def assistant(
     wanted, folder = _place(instance, out)
     found = read_export(_json(file), wanted if out is not None else None)
     files = {path: text for one in found for path, text in _files(folder, one).items()}
-    if taken := [path for path in files if path.exists()]:
-        raise Misuse(f"{taken[0]} is already there: nothing was written; move it away, or choose a folder with --out")
-    try:
-        for path, text in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8", newline="\n") as new:
-                new.write(text)
-            put(str(path))
-    except OSError as error:
-        raise Misuse(f"{error.filename} cannot be written: {error.strerror}") from error
+    for path in write_all(files):
+        put(str(path))
     for one in found:
         for note in one.notes:
             say(f"{one.name}: {note}")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from reconciler.desired.assemble import Draft, assemble
 from reconciler.desired.cache import Cache
 from reconciler.desired.documents import Documents, text_path
-from reconciler.desired.files import Files, files_of
+from reconciler.desired.files import Files, MoreFiles, files_of
 from reconciler.desired.git import Repository
 from reconciler.desired.links import Links, clashes, missing, warnings
 from reconciler.desired.resolve import resolve
@@ -85,6 +85,15 @@ def _read_targets(
     if problems:
         raise InvalidBots(_ordered(problems))
     return found
+
+
+def read_with(
+    repository: Repository, config: Config, target: Target, more: Mapping[str, bytes], cache: Path | None
+) -> Desired:
+    """What the working tree would declare for a target with `more` files in it (contents by path). Raises as
+    `read_desired`."""
+    with _no_collecting():
+        return _read(MoreFiles(files_of(repository, None), more), config, target.overlay, Cache(cache))
 
 
 def _read(files: Files, config: Config, overlay: str | None, cache: Cache) -> Desired:

@@ -23,6 +23,15 @@ def milliseconds(text: str) -> int:
     return int(number) * MILLISECONDS[text[len(number) :]]
 
 
+def shown(field: str, value: int) -> int | str:
+    """A whole number of the field's unit as people write it: `3600` seconds are `1h`; 0 stays a number."""
+    length = value * UNITS[field][1]
+    for unit in ("d", "h", "m", "s", "ms"):
+        if length and length % MILLISECONDS[unit] == 0:
+            return f"{length // MILLISECONDS[unit]}{unit}"
+    return 0
+
+
 def convert(field: str, value: Any) -> int:
     """A duration in its field's unit. Raises ValueError, saying the unit, where that is no whole number."""
     if not isinstance(value, str):

@@ -7,8 +7,6 @@ the tools of v1 where an export still has them.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -16,10 +14,10 @@ import msgspec
 
 from reconciler import shape
 from reconciler.desired.keys import keys_in
+from reconciler.desired.naming import name_of
 from reconciler.errors import Misuse
 
 TEXT_LIMIT: Final = 256 * 1024  # bytes of instructions
-_NAME: Final = 63
 _LOST: Final = {
     "code_interpreter": "code_interpreter has no equivalent here: leave it out, or offer a function that computes",
     "retrieval": "retrieval (of API v1) was left out: put its files into a vector store and add file_search",
@@ -59,7 +57,7 @@ def read_export(data: object, instance: str | None) -> tuple[Exported, ...]:
 
 def _one(row: Mapping[str, Any], instance: str | None, taken: set[str]) -> Exported:
     id = str(row["id"])
-    name = _name(str(row.get("name") or id), taken)
+    name = name_of(str(row.get("name") or id), taken, "assistant")
     notes: list[str] = []
     text = str(row.get("instructions") or "").replace("\r\n", "\n").rstrip("\n")
     spec: dict[str, Any] = {"id": id}
@@ -126,14 +124,3 @@ def _check(id: str, document: Mapping[str, Any], text: str) -> None:
     everything = f"{text}\n{msgspec.json.encode(document).decode()}"
     if any(keys_in(everything)):
         raise Misuse(f"assistant {id} holds what looks like an API key: take it out of the export first")
-
-
-def _name(title: str, taken: set[str]) -> str:
-    """A YAML name from a title: `Concierge (Café)` becomes `concierge-cafe`; a second one of a kind gets a number."""
-    bare = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    name = re.sub(r"[^a-z0-9]+", "-", bare).strip("-")[:_NAME].rstrip("-") or "assistant"
-    number, found = 2, name
-    while found in taken:
-        suffix = f"-{number}"
-        found, number = name[: _NAME - len(suffix)] + suffix, number + 1
-    return found

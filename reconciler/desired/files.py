@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -159,6 +159,29 @@ class TreeFiles:
             return False
         self._plain.add(folder)
         return True
+
+
+class MoreFiles:
+    """The files of a reading and some that are not written yet, so that what they would make can be looked at."""
+
+    commit: str | None = None
+
+    def __init__(self, files: Files, more: Mapping[str, bytes]) -> None:
+        self._files, self._more = files, more
+
+    def below(self, folder: str) -> list[str]:
+        prefix = "" if folder in ("", ".") else folder.rstrip("/") + "/"
+        new = {path for path in self._more if path.endswith(SUFFIXES) and path.startswith(prefix)}
+        return sorted({*self._files.below(folder), *new})
+
+    def ids(self, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, Lack]]:
+        contents, lacking = self.read(paths)
+        return {path: _blob_id(content) for path, content in contents.items()}, lacking
+
+    def read(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, Lack]]:
+        asked = list(paths)
+        found, lacking = self._files.read([path for path in asked if path not in self._more])
+        return {**found, **{path: self._more[path] for path in asked if path in self._more}}, lacking
 
 
 def _blob_id(content: bytes) -> str:
