@@ -109,7 +109,7 @@ def trigger_key(trigger_type: str, trigger_operator: str | None, trigger_value: 
         case "advanced" if trigger_value is not None:
             if check_advanced(trigger_value) is not None:
                 return f"advanced {fold(trigger_value)}"
-            terms = (f"{operator}:{','.join(values)}" for operator, ways in _terms(trigger_value) for values in ways)
+            terms = (f"{operator}:{','.join(values)}" for operator, ways in terms_of(trigger_value) for values in ways)
             return f"advanced {' '.join(terms)}"
     return None
 
@@ -190,7 +190,7 @@ def _prepare(trigger_type: str, operator: str | None, value: str | None) -> Trig
 def _advanced(rule: str) -> Trigger | None:
     if check_advanced(rule) is not None:
         return None
-    terms = _terms(rule)
+    terms = terms_of(rule)
 
     def holds(text: str) -> bool:
         plain = bare(text)
@@ -208,7 +208,7 @@ _TERM: Final[dict[str, Callable[[str, str], bool]]] = {
 }
 
 
-def _terms(rule: str) -> Terms:
+def terms_of(rule: str) -> Terms:
     """A rule as its operators in order, each with its ways to hold (any of them), each way its values (all)."""
     ways: dict[str, set[tuple[str, ...]]] = {}
     for term in rule.split():
