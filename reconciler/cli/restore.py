@@ -38,7 +38,7 @@ def restore(
     """
     from reconciler.cli.archive import DATABASES, KEYS, unpack
     from reconciler.reconcile.locks import loop_runs
-    from reconciler.store.copy import check_database
+    from reconciler.store.copy import check_database, count_on
 
     if not file.is_file():
         raise Misuse(f"{file} is not there")
@@ -60,6 +60,7 @@ def restore(
                 if each in DATABASES:
                     check_database(staging / each)
             opened = _opens(folder, staging)
+            count_on(staging / "runtime.db")
             unfinished = True
             folder.restoring.touch()
             aside = _move_in(folder.path, staging, [each for each in (*KEYS, *DATABASES) if each in manifest.files])

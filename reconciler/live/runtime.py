@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
+import msgspec
+
 from reconciler.errors import Rejected, Unavailable
-from reconciler.live.client import Client, Refused
+from reconciler.live.client import Answer, Client, Refused
 from reconciler.live.together import outcome_of, refused, request_of
 from reconciler.model import DEFAULTS, Kind, Live, LiveObject, Mark, Ref, Secret, join_mark, split_mark, unmanaged
 from reconciler.plan.order import Step
@@ -44,6 +46,11 @@ _PATHS: Final[Mapping[Kind, tuple[str, str, str]]] = {
 }  # fmt: skip
 
 
+class _Fleet(msgspec.Struct, frozen=True):
+    instances: list[msgspec.Raw]
+    unchanged: list[str] = []
+
+
 class Runtime:
     """One bundled runtime. `source` is the repository's `source.name`, whose marks name the objects."""
 
@@ -60,26 +67,45 @@ class Runtime:
         self.source = source
         self._client = Client(url, api_key, key_source=key_source, attempts=attempts, parallel=parallel)
         self._tags: dict[str, str] = {}  # of the instances as they were read or left, by their names
+        self._version = ""  # of the last reading
+        self._parts: dict[str, tuple[str, tuple[LiveObject, ...]]] = {}  # what it found, by each instance's tag
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
 
     async def read(self, known_version: str | None = None) -> Live | None:
-        """Everything that is live, or None if it is still what `known_version` (an earlier reading's) was."""
+        """Everything that is live, or None if it is still what `known_version` (an earlier reading's) was.
+
+        What has not changed since the last reading is not sent again.
+        """
+        since = f"?since={quote(self._version, safe='')}" if self._version else ""
         try:
-            answer = await self._client.call("GET", "/fleet", etag=known_version)
+            answer = await self._client.call("GET", f"/fleet{since}", etag=known_version)
+            if answer.status == 304:
+                return None
+            parts = self._read_parts(answer)
+            if parts is None:  # it names a state that was never seen here
+                self._version = ""
+                return await self.read()
         except Rejected as error:
             raise Unavailable(f"{self._client.url} is no runtime of this project: GET /fleet: {error}") from error
-        if answer.status == 304:
-            return None
-        try:
-            rows = answer.json()["instances"]
-            objects = tuple(one for part in rows for one in lift(part, self.source))
-            self._tags = {part["instance"]["name"]: part["etag"] for part in rows}
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, msgspec.ValidationError) as error:
             raise Unavailable(f"{self._client.url} is no runtime of this project: GET /fleet lacks {error}") from error
-        return Live(objects=objects, version=answer.etag or "")
+        self._parts, self._version = parts, answer.etag or ""
+        self._tags = {name: tag for tag, (name, _) in parts.items()}
+        return Live(objects=tuple(one for _, objects in parts.values() for one in objects), version=self._version)
+
+    def _read_parts(self, answer: Answer) -> dict[str, tuple[str, tuple[LiveObject, ...]]] | None:
+        """All instances of an answer, those that have not changed as they were read before; None if one was not."""
+        found = answer.json(_Fleet)
+        if not self._parts.keys() >= set(found.unchanged):
+            return None
+        parts = {tag: self._parts[tag] for tag in found.unchanged}
+        for raw in found.instances:  # one after the other, so that a fleet is not held twice
+            part = msgspec.json.decode(raw)
+            parts[part["etag"]] = part["instance"]["name"], tuple(lift(part, self.source))
+        return parts
 
     async def perform(self, step: Step, ids: Mapping[Ref, str]) -> str | None:
         """One step as one call; returns the object's id, None for deletes.

@@ -7,6 +7,7 @@ own, which holds one commit. Source: https://sqlite.org/backup.html.
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -43,3 +44,16 @@ def check_database(path: Path) -> None:
         raise Misuse(f"{path.name} is no whole database: {error}") from error
     if found != "ok":
         raise Misuse(f"{path.name} is no whole database: {found}")
+
+
+def count_on(path: Path) -> None:
+    """Moves the count of changes of a runtime's database on by a random stretch.
+
+    ETags are made of it: in a database that is taken back to an earlier state no later change may get a tag that a
+    change had which is undone by that. Raises Misuse where the file is no store of a runtime.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=10)) as opened, opened:
+            opened.execute("UPDATE fleet SET version=version+?", (1 + secrets.randbelow(1 << 40),))
+    except sqlite3.Error as error:
+        raise Misuse(f"{path.name} is no store of reconciler: {error}") from error

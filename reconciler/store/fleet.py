@@ -74,6 +74,14 @@ class Fleet:
         """The state of one instance: another text after each of its changes, the same whatever others do."""
         return self._tag(instance_id, self._versions.get(instance_id, 0))
 
+    def changed_since(self, version: str) -> set[str] | None:
+        """The instances that have changed since the whole fleet had this state; None where that cannot be told."""
+        own, _, count = version.rpartition("-")
+        if own != self._id or not (count.isascii() and count.isdecimal() and len(count) < 20):
+            return None
+        since = int(count)
+        return None if since > self._version else {id for id, changed in self._versions.items() if changed > since}
+
     def _tag(self, instance_id: str, version: int) -> str:
         return f"{self._id}-{version}-{instance_id}"
 

@@ -6,6 +6,7 @@ import io
 import sqlite3
 import stat
 import tarfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from reconciler.cli.archive import pack, unpack
 from reconciler.errors import Misuse, Unavailable
 from reconciler.reconcile.history import History
-from reconciler.store.copy import check_database, copy_database
+from reconciler.store.copy import check_database, copy_database, count_on
 from tests.e2e.served import Serve, command
 
 
@@ -56,6 +57,26 @@ def test_the_file(kept: Path) -> None:
     with tarfile.open(kept / "bare.tar.gz") as tar:
         assert tar.getnames() == ["manifest.json", "runtime.db", "loop.db"]
     assert not list((kept / "data").glob(".backup-*"))
+
+
+def test_no_state_after_a_restore_is_taken_for_one_before_it(kept: Path, tmp_path: Path) -> None:
+    tags = []
+    for name in ("a", "b"):
+        done = command("restore", str(kept / "kept.tar.gz"), "--data", str(tmp_path / name))
+        assert done.returncode == 0, done.stderr
+        with closing(sqlite3.connect(tmp_path / name / "runtime.db")) as restored:
+            tags.append(restored.execute("SELECT version FROM fleet").fetchone()[0])
+    with closing(sqlite3.connect(kept / "data" / "runtime.db")) as original:
+        before = original.execute("SELECT version FROM fleet").fetchone()[0]
+    assert len({before, *tags}) == 3
+    assert min(tags) > before
+
+
+def test_a_database_that_is_no_store_is_not_restored(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE a (b)")
+    with pytest.raises(Misuse, match="no store of reconciler"):
+        count_on(tmp_path / "other.db")
 
 
 def test_a_restored_folder_runs(kept: Path, tmp_path: Path) -> None:

@@ -135,3 +135,77 @@ async def test_an_answer_too_large_or_no_json_is_unavailable(monkeypatch: pytest
 )
 def test_this_machine_is_reached_without_a_proxy(url: str, local: bool) -> None:
     assert module._is_loopback(url) is local
+
+
+# --- what is tried again -------------------------------------------------------------------------------------
+
+CREATE: dict[str, object] = {"method": "POST", "body": {}, "creates": True}
+KEYED: dict[str, object] = {"method": "POST", "body": {}, "key": "k1"}
+LOST, SHORT = None, (200, {"content-length": "90"}, b'{"a"')
+TWICE_BUSY = ((429, {}, b""), (429, {}, b""), OK)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers", "expected", "calls"),
+    [
+        pytest.param({"method": "PUT", "body": {}}, (LOST, LOST, OK), 200, 3, id="a change is repeated"),
+        pytest.param({"method": "DELETE"}, (LOST, OK), 200, 2, id="a delete is repeated"),
+        pytest.param(KEYED, (LOST, LOST, OK), 200, 3, id="with a key it is repeated"),
+        pytest.param(KEYED, ((502, {}, b""), OK), 200, 2, id="with a key also after 502"),
+        pytest.param(KEYED, (LOST,), AnswerLost, 3, id="with a key and never an answer it may be done"),
+        pytest.param(KEYED, (LOST, BUSY), AnswerLost, 3, id="also where the last answer is another"),
+        pytest.param(KEYED, ((504, {}, b""),), AnswerLost, 3, id="or a proxy gives up"),
+        pytest.param(KEYED, (BUSY,), Unavailable, 3, id="503 says that it is not done"),
+        pytest.param(KEYED, ((500, {}, b""),), Unavailable, 1, id="500 is a bug, and stays one"),
+        pytest.param(CREATE, (SHORT,), AnswerLost, 1, id="an answer cut short is none"),
+        pytest.param({"method": "GET"}, (SHORT, OK), 200, 2, id="a reading cut short is repeated"),
+        pytest.param(CREATE, (BUSY,), Unavailable, 1, id="a create is not repeated after 503"),
+        pytest.param(CREATE, TWICE_BUSY, 200, 3, id="a create waits like all others"),
+        pytest.param({"method": "GET"}, (*(TWICE_BUSY[0],) * 5, OK), 200, 6, id="429 is waited for longer"),
+        pytest.param({"method": "GET"}, (TWICE_BUSY[0],), Unavailable, 8, id="but not for ever"),
+    ],
+)
+async def test_what_is_tried_again(asked: dict[str, object], answers: object, expected: object, calls: int) -> None:
+    async with scripted(*answers) as server:  # type: ignore[misc]
+        if expected == 200:
+            assert (await call(server.url, **asked)).status == 200  # type: ignore[arg-type]
+        else:
+            with pytest.raises(Unavailable) as found:
+                await call(server.url, **asked)  # type: ignore[arg-type]
+            assert type(found.value) in (expected, module.Failed if expected is Unavailable else expected)
+    assert len(server.heard) == calls
+
+
+async def test_a_repeated_call_has_the_same_key_and_state() -> None:
+    async with scripted(None, OK) as server:
+        await call(server.url, "POST", body={}, key="k1", match='"7"')
+    assert all("idempotency-key: k1" in head and 'if-match: "7"' in head for head in server.heard)
+
+
+async def test_after_429_fewer_calls_go_side_by_side() -> None:
+    async with scripted((429, {}, b""), OK) as server:
+        client = Client(server.url, "k", parallel=8)
+        await client.call("GET", "/")
+        assert client.pace.allowed == 4
+        await client.close()
+
+
+def test_retry_after_is_seconds_or_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import UTC, datetime, timedelta
+    from email.utils import format_datetime
+
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    assert 55 < (module._seconds(soon) or 0) <= 60
+    past = format_datetime(datetime.now(UTC) - timedelta(seconds=60)).replace("+0000", "-0000")
+    assert [module._seconds(value) for value in (past, "5", "-1", "inf", "nan", "soon", "", None)] == [
+        0.0, 5.0, 0.0, None, None, None, None, None,
+    ]  # fmt: skip
+
+
+async def test_retry_after_is_a_minimum() -> None:
+    import time
+
+    async with scripted((429, {"retry-after": "0.2"}, b""), OK) as server:
+        began = time.monotonic()
+        await call(server.url)
+    assert time.monotonic() - began >= 0.2

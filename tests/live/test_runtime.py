@@ -215,3 +215,49 @@ def test_a_body_has_ids_and_the_mark() -> None:
         lower(msgspec.structs.replace(step, values={"credentials": "main"}), {})
     with pytest.raises(Rejected, match="not known here"):
         lower(msgspec.structs.replace(step, values={"apiKey": {"env": "A"}}, mark=Mark("", "x", "0" * 8)), {})
+
+
+async def test_of_a_fleet_that_is_known_only_what_has_changed_is_read(tmp_path: Path) -> None:
+    from tests.evolution.faults import Faults
+
+    answers: list[int] = []
+
+    def wrap(app: Any) -> Any:
+        async def counting(scope: Any, receive: Any, send: Any) -> None:
+            async def count(message: Any) -> None:
+                if scope["path"] == "/fleet" and message["type"] == "http.response.body":
+                    answers.append(len(message.get("body", b"")))
+                await send(message)
+
+            await app(scope, receive, count if scope["type"] == "http" else send)
+
+        return Faults(counting)
+
+    many = [
+        one
+        for n in range(20)
+        for one in (
+            declared("Instance", f"i{n}", f"i{n}", instanceName=f"I{n}"),
+            declared("Credentials", "main", f"i{n}", apiKey=Secret("sk-0123456789abcdef")),
+            declared("Bot", "b", f"i{n}", systemMessages=["x" * 1000]),
+        )
+    ]
+    with runtime(tmp_path, wrap=wrap) as url:
+        known, fresh = Runtime(url, KEY), Runtime(url, KEY)
+        await reconcile(known, desired(*many))
+        answers.clear()
+        many[2] = declared("Bot", "b", "i0", systemMessages=["y"])
+        await reconcile(known, desired(*many, commit=SECOND))
+        assert max(answers) < 4000  # one instance and the tags of the others
+        whole = await fresh.read()
+        parts = await known.read()
+        assert whole is not None
+        assert parts is not None
+        assert sorted(parts.objects, key=lambda one: one.id) == sorted(whole.objects, key=lambda one: one.id)
+        assert max(answers) > 20_000
+        known._parts.pop(next(iter(known._parts)))  # as if the target named a state that was never seen
+        again = await known.read()
+        assert again is not None
+        assert again.objects == whole.objects
+        await known.close()
+        await fresh.close()

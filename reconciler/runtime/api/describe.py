@@ -47,8 +47,17 @@ _QUERY: Final[dict[str, dict[str, Any]]] = {
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST}, "description": "Entries of a page."},
     "after": {"schema": {"type": "string"}, "description": "The id of the message after which to begin."},
     "instance": {"schema": {"type": "string"}, "description": "The name of one instance."},
+    "since": {
+        "schema": {"type": "string"},
+        "description": "The ETag of an earlier answer: only what has changed since is sent.",
+    },
     "instanceName": {"schema": {"type": "string"}, "description": "The name of one instance."},
     "instanceId": {"schema": {"type": "string"}, "description": "The id of one instance."},
+    "target": {"schema": {"type": "string"}, "description": "The name of one target."},
+    "before": {
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "The number of the pass before which to begin.",
+    },
     "openaiCredsId": {"schema": {"type": "string"}, "description": "The id or name of credentials."},
 }
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -77,7 +86,7 @@ def describe(table: Sequence[Endpoint]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
-    used = sorted({endpoint.body for endpoint in table if endpoint.body})
+    used = sorted({name for endpoint in table for name in (endpoint.body, endpoint.answer) if name})
     return {
         "openapi": "3.1.0",
         "info": {"title": "reconciler runtime", "version": __version__},
@@ -121,6 +130,9 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             for status in statuses(endpoint)
         },
     }
+    if endpoint.answer is not None:
+        answer = {"schema": {"$ref": f"#/components/schemas/{_name(endpoint.answer)}"}}
+        operation["responses"][str(endpoint.ok)]["content"] = {"application/json": answer}
     if endpoint.body is not None:
         schema = {"schema": {"$ref": f"#/components/schemas/{_name(endpoint.body)}"}}
         operation["requestBody"] = {

@@ -1,6 +1,12 @@
-"""`GET /fleet`: everything a reconciler compares, in one answer with one ETag; without a change, one 304."""
+"""`GET /fleet`: everything a reconciler compares, in one answer with one ETag; without a change, one 304.
+
+`?since=` takes the ETag of an earlier answer: only the instances that have changed since are sent, and of the others
+their ETags, so that one bot's change costs one instance. After it `store/fleet.py`.
+"""
 
 from __future__ import annotations
+
+import msgspec
 
 from reconciler.errors import Rejected
 from reconciler.runtime.answers import Response, raw, unauthorized
@@ -8,7 +14,10 @@ from reconciler.runtime.call import Call, Endpoint
 
 
 async def read(call: Call) -> Response:
-    """All instances (or the one in `?instance=`) with credentials, settings, assistants and bots."""
+    """All instances (or the one in `?instance=`) with credentials, settings, assistants and bots.
+
+    `?since=` an earlier answer's ETag: only what has changed since, with the others' ETags in `unchanged`.
+    """
     assert call.caller is not None
     fleet = call.served.store.fleet
     name, scope = call.query("instance"), call.caller.instance_id
@@ -25,8 +34,11 @@ async def read(call: Call) -> Response:
     if _same(call.request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     ids = [held.instance.id for held in fleet.directory.all() if scope in (None, held.instance.id)]
-    parts = [part for id in ids if (part := await fleet.part(id))]
-    return raw(b'{"instances":[' + b",".join(parts) + b"]}", headers=headers)
+    changed = fleet.changed_since((call.query("since") or "").removeprefix("W/").strip('"')) if scope is None else None
+    unchanged = [f'"{fleet.version_of(id)}"' for id in ids if id not in changed] if changed is not None else None
+    parts = [part for id in ids if changed is None or id in changed if (part := await fleet.part(id))]
+    rest = b"" if unchanged is None else b',"unchanged":' + msgspec.json.encode(unchanged)
+    return raw(b'{"instances":[' + b",".join(parts) + b"]" + rest + b"}", headers=headers)
 
 
 def _same(header: str, etag: str) -> bool:
@@ -34,4 +46,4 @@ def _same(header: str, etag: str) -> bool:
     return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in header.split(",") if tag.strip())
 
 
-ENDPOINTS = (Endpoint("GET", "/fleet", read, access="any", says=(304, 404), query=("instance",)),)
+ENDPOINTS = (Endpoint("GET", "/fleet", read, access="any", says=(304, 404), query=("instance", "since")),)

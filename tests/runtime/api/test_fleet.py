@@ -84,3 +84,33 @@ def test_any_if_none_match_is_survived(text: str) -> None:
     from reconciler.runtime.api.fleet import _same
 
     assert _same(text, '"a"') == any(tag.strip().removeprefix("W/") in ('"a"', "*") for tag in text.split(",") if tag)
+
+
+def test_only_what_has_changed_since_an_earlier_answer(client: httpx.Client, tenant: Tenant) -> None:
+    other = Tenant(client, f"{tenant.name}-beside")
+    whole = client.get("/fleet")
+    since = whole.headers["etag"]
+    tags = {part["instance"]["id"]: part["etag"] for part in whole.json()["instances"]}
+    tenant.credentials("later")
+    answer = client.get("/fleet", params={"since": since})
+    changed, unchanged = answer.json()["instances"], answer.json()["unchanged"]
+    assert [part["instance"]["id"] for part in changed] == [tenant.id]
+    assert unchanged == [tag for id, tag in tags.items() if id != tenant.id]
+    assert answer.headers["etag"] == client.get("/fleet").headers["etag"]
+    client.delete(f"/instance/delete/{other.name}")
+    left = client.get("/fleet", params={"since": f"W/{answer.headers['etag']}"}).json()
+    assert left == {"instances": [], "unchanged": [changed[0]["etag"] if tag == tags[tenant.id] else tag
+                                                   for id, tag in tags.items() if id != other.id]}  # fmt: skip
+    now = client.get("/fleet")
+    seen = {"If-None-Match": now.headers["etag"]}
+    assert client.get("/fleet", params={"since": since}, headers=seen).status_code == 304
+
+
+def test_since_a_state_that_is_not_known_everything_is_sent(client: httpx.Client, tenant: Tenant) -> None:
+    whole = client.get("/fleet")
+    own, _, count = whole.headers["etag"].strip('"').rpartition("-")
+    for since in (f"another-{count}", f"{own}-{int(count) + 1}", f"{own}-{'9' * 40}", f"{own}-²", own, "", tenant.id):
+        assert client.get("/fleet", params={"since": since}).json() == whole.json()
+    part = client.get("/fleet", params={"since": f"{own}-{count}", "instance": tenant.name}).json()
+    assert [one["instance"]["id"] for one in part["instances"]] == [tenant.id]
+    assert "unchanged" not in part
