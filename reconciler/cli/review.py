@@ -13,6 +13,21 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import put, put_json
+from reconciler.cli.review_post import (
+    ForgeName,
+    ForgeUrl,
+    Post,
+    PostFile,
+    Pull,
+    RepositoryName,
+    Save,
+    Strict,
+    job,
+    post_review,
+    post_saved,
+    posting,
+    refs,
+)
 from reconciler.cli.site import TargetName
 from reconciler.cli.validate import documents_cache
 from reconciler.errors import Misuse
@@ -41,9 +56,19 @@ class Voice(StrEnum):
 
 def review(
     base: Annotated[
-        str, typer.Option("--base", help="The branch that it is to be merged into.", metavar="REF")
-    ] = "origin/main",
-    head: Annotated[str, typer.Option("--head", help="The commit or branch to look at.", metavar="REF")] = "HEAD",
+        str | None,
+        typer.Option(
+            "--base",
+            help="The branch that it is to be merged into.  [default: the CI job's, or origin/main]",
+            metavar="REF",
+        ),
+    ] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(
+            "--head", help="The commit or branch to look at.  [default: the CI job's, or HEAD]", metavar="REF"
+        ),
+    ] = None,
     target: TargetName = None,
     replay: Annotated[
         Path | None,
@@ -57,6 +82,14 @@ def review(
     ] = Voice.auto,
     format_: Annotated[Shape, typer.Option("--format", help="How to print the review.")] = Shape.text,
     out: Annotated[Path | None, typer.Option("--out", help="Also write it here, as Markdown.", metavar="FILE")] = None,
+    post: Post = False,
+    save: Save = None,
+    post_file: PostFile = None,
+    forge: ForgeName = None,
+    forge_url: ForgeUrl = None,
+    repository: RepositoryName = None,
+    pull: Pull = None,
+    strict: Strict = False,
 ) -> None:
     """What a pull request will do to customers: plan, routes, conversations, risks, and a verdict.
 
@@ -73,12 +106,19 @@ def review(
         reconciler review --base main --head my-branch --format markdown --out review.md
         reconciler review --target production --replay chats.jsonl
         reconciler review --format github
+        reconciler review --post
     """
     from reconciler.plan.review.annotations import workflow_commands
     from reconciler.plan.review.document import document
     from reconciler.plan.review.markdown import markdown
     from reconciler.plan.review.verdict import EXIT_CODES, verdict
+    from reconciler.reconcile.forge.artifact import save as keep
 
+    if post_file is not None:
+        post_saved(post_file, job(forge, forge_url, repository, pull), strict=strict)
+        return
+    to = job(forge, forge_url, repository, pull) if post else None
+    base, head = refs(base, head)
     if replay is not None and not replay.is_file():
         raise Misuse(f"{replay} is not there: `reconciler sessions export` writes such a file")
     gc.disable()  # two fleets are built here, and next to nothing thrown away
@@ -98,6 +138,12 @@ def review(
                 put(line)
         case Shape.text:
             _print(found)
+    if post or save is not None:
+        what = posting(found, to)
+        if save is not None:
+            keep(what, save)
+        if to is not None:
+            post_review(what, to, strict=strict, kept=save)
     raise typer.Exit(EXIT_CODES[verdict(found)[0]])
 
 

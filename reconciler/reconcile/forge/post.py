@@ -21,7 +21,7 @@ Verdict = Literal["fine", "human", "broken"]
 
 _TRIES: Final = 3  # of a comment whose making was not answered: it is looked for before it is made again
 _SAID: Final[Mapping[Verdict, str]] = {"fine": "fine to merge", "human": "needs a human", "broken": "broken"}
-_FORKS: Final[Mapping[Kind, str]] = {
+FORKS: Final[Mapping[Kind, str]] = {
     "github": "a fork's pull request gets a token that only reads. Keep the review (`--save FILE`) as an artifact and "
     "post it from a workflow_run job with `reconciler review --post-file FILE`: templates/github/",
     "gitlab": "a fork's pipeline gets no variables of this project. Run a pipeline of this project for it, with the "
@@ -87,7 +87,7 @@ async def post(forge: Forge, ci: CI, posting: Posting, *, state: State | None = 
     except NotAllowed as error:
         refusals.append(f"the status was not set: {error}")
     if len(refusals) == 2:
-        return Posted(notes=tuple(notes), refused=_FORKS[ci.kind] if ci.fork else "\n".join(refusals))
+        return Posted(notes=tuple(notes), refused=FORKS[ci.kind] if ci.fork else "\n".join(refusals))
     return Posted(comment=comment, status=marked, notes=(*notes, *refusals))
 
 
