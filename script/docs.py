@@ -93,7 +93,7 @@ def bodies_page() -> str:
 
 
 CALLS = ("<!-- calls: made by script/docs.py from the route table -->\n", "<!-- end of calls -->\n")
-OPENED_BY = {"instance": "instance", "any": "any", "global": "global", "open": "none"}
+OPENED_BY = {"instance": "instance", "any": "any", "global": "global", "loop": "global, reading token", "open": "none"}
 
 
 def with_calls(text: str) -> str:
@@ -207,6 +207,8 @@ def commands_page() -> str:
 def commands(group: Any, lead: str = "") -> Iterator[tuple[str, Any]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
+            if command.invoke_without_command:
+                yield f"{lead}{name}", command
             yield from commands(command, f"{lead}{name} ")
         elif not command.hidden:
             yield f"{lead}{name}", command

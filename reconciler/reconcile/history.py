@@ -73,7 +73,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class Drifted(msgspec.Struct, frozen=True, kw_only=True):
+class Drifted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A field that somebody moved on the target, and when that was first seen."""
 
     kind: str

@@ -32,11 +32,13 @@ from reconciler.runtime.api import (
     instances,
     messages,
     models,
+    reconciler,
     sessions,
     settings,
     tokens,
     webhook,
 )
+from reconciler.runtime.beside import Loop
 from reconciler.runtime.call import Endpoint, Page, Served, routes
 from reconciler.runtime.keys import Keys
 from reconciler.runtime.limits import Limits
@@ -60,6 +62,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *tokens.ENDPOINTS,
     *fleet.ENDPOINTS,
     *batch.ENDPOINTS,
+    *reconciler.ENDPOINTS,
     *health.ENDPOINTS,
 )
 
@@ -77,6 +80,8 @@ def build_app(
     allow_private_urls: tuple[str, ...] = (),
     limits: Limits | None = None,
     metrics: Metrics | None = None,
+    loop: Loop | None = None,
+    hook_secret: str | None = None,
     lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     log_to: TextIO | None = None,
     access_log: bool = True,
@@ -87,12 +92,13 @@ def build_app(
     what must come first has ended; `page` answers `GET /` for browsers; `extra_routes` come after ours and do their own
     asking for keys (`app.state.served.keys.caller(request)`). `allow_private_urls`: hosts, hosts with port or networks
     that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be tried;
-    `metrics`: where other parts count too.
+    `metrics`: where other parts count too; `loop`: the reconcile loop beside the runtime, `hook_secret`: what forges
+    sign their push webhooks by.
     The log goes to `log_to`, standard error by default; without `access_log` it has no line for each request.
     Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
     """
     served = Served(
-        store=store,
+        kept=store,
         keys=Keys(api_key, store),
         notices=notices,
         streams=Streams(),
@@ -103,8 +109,53 @@ def build_app(
         page=page,
         allow_private_urls=allow_private_urls,
         limits=limits or Limits(),
+        loop=loop,
+        hook_secret=hook_secret,
     )
+    return _app(served, ENDPOINTS, extra_routes, lifespan, log_to, access_log)
 
+
+def build_loop_app(
+    api_key: str,
+    loop: Loop,
+    *,
+    ready: Callable[[], bool],
+    metrics: Metrics,
+    hook_secret: str | None = None,
+    log_to: TextIO | None = None,
+    access_log: bool = False,
+) -> Starlette:
+    """The application of a loop without a runtime: its own endpoints, health and metrics; the global key opens them."""
+
+    async def no_models(_: Account) -> list[dict[str, Any]]:
+        return []
+
+    served = Served(
+        kept=None,
+        keys=Keys(api_key, None),
+        notices=Notices(),
+        streams=Streams(),
+        metrics=metrics,
+        wake=lambda: None,
+        list_models=no_models,
+        ready=ready,
+        page=None,
+        allow_private_urls=(),
+        limits=Limits(),
+        loop=loop,
+        hook_secret=hook_secret,
+    )
+    return _app(served, (*reconciler.ENDPOINTS, *health.OPEN), (), None, log_to, access_log)
+
+
+def _app(
+    served: Served,
+    endpoints: Sequence[Endpoint],
+    extra_routes: Sequence[BaseRoute],
+    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None,
+    log_to: TextIO | None,
+    access_log: bool,
+) -> Starlette:
     @asynccontextmanager
     async def living(app: Starlette) -> AsyncIterator[None]:
         async with lifespan(app) if lifespan is not None else nullcontext():
@@ -119,7 +170,7 @@ def build_app(
             return refusal(404, f"Cannot {request.method} {request.url.path}")
         return foreseen(error) or refusal(500)
 
-    own = routes(served, (*ENDPOINTS, *describe.endpoints(ENDPOINTS)))
+    own = routes(served, (*endpoints, *describe.endpoints(endpoints)))
     app = Starlette(
         routes=[*own, *extra_routes],
         middleware=[

@@ -31,7 +31,7 @@ async def read_body(request: Request, schema: str, limit: int = LIMIT) -> Fields
 
     Raises Rejected: 400 for what is no JSON, 413 above `limit` bytes, 415 for another content type.
     """
-    content = await _bytes(request, limit)
+    content = await read_bytes(request, limit)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not content:
         return {}
@@ -81,7 +81,8 @@ def said(fault: shape.Fault) -> str:
     return f"{where} {message}{hint}"
 
 
-async def _bytes(request: Request, limit: int) -> bytes:
+async def read_bytes(request: Request, limit: int) -> bytes:
+    """The body as it was sent. Raises Rejected 413 above `limit` bytes."""
     too_large = Rejected(413, f"the body is larger than {limit} bytes", headers={"Connection": "close"})
     if (said := request.headers.get("content-length", "")).isdigit() and int(said) > limit:
         raise too_large

@@ -7,6 +7,7 @@ instance (404), then the handler reads the body. Whoever has no key learns nothi
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal
 
@@ -18,8 +19,9 @@ from starlette.routing import Route
 from reconciler.errors import Rejected
 from reconciler.model import Account, Instance
 from reconciler.runtime.answers import refusal, unauthorized
+from reconciler.runtime.beside import Loop
 from reconciler.runtime.keys import Caller, Keys, given
-from reconciler.runtime.limits import Limits
+from reconciler.runtime.limits import Buckets, Limits
 from reconciler.runtime.metrics import Metrics
 from reconciler.runtime.notices import Notices
 from reconciler.runtime.streams import Streams
@@ -27,13 +29,14 @@ from reconciler.store.chats import Chats
 from reconciler.store.sqlite import Store
 
 Page = Callable[[Request], Awaitable[Response]]
-Access = Literal["instance", "any", "global", "open"]
+Access = Literal["instance", "any", "global", "loop", "open"]
 
 
 class Served(msgspec.Struct, frozen=True, kw_only=True):
-    """What every handler may need of the process."""
+    """What every handler may need of the process. `kept` is None where a loop runs without a runtime; `loop` is the one
+    beside the runtime, if one is, `hooks` how often forges may wake it, with what they sign by."""
 
-    store: Store
+    kept: Store | None
     keys: Keys
     notices: Notices
     streams: Streams
@@ -44,6 +47,14 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     page: Page | None
     allow_private_urls: tuple[str, ...]
     limits: Limits
+    loop: Loop | None = None
+    hook_secret: str | None = None
+    hooks: Buckets = msgspec.field(default_factory=lambda: Buckets(1, 30, time.monotonic))
+
+    @property
+    def store(self) -> Store:
+        assert self.kept is not None
+        return self.kept
 
     @property
     def chats(self) -> Chats:
@@ -78,11 +89,12 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 class Endpoint(msgspec.Struct, frozen=True):
     """A line of the route table. `body` is the schema of the request's body; `access` is what opens it:
-    `instance` a key of the instance in the path, `any` some right key, `global` the global key, `open` nothing.
+    `instance` a key of the instance in the path, `any` some right key, `global` the global key, `loop` the global key
+    and, to read, a token that reads all instances, `open` nothing.
     `chat`: a token of the chat opens it too. `personal`: it answers what customers wrote, so no token that only reads
     opens it. `guessed`: where an open endpoint takes a key of its own: in the `path` or `body`. `ok` is the status when
     all goes well, `says` what else it answers by itself (what follows from the rest is in `api/describe.py`); `query`
-    names the parameters it reads there.
+    names the parameters it reads there, `answer` the schema of what it answers when all goes well, where there is one.
     """
 
     method: str
@@ -96,6 +108,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     ok: int = 200
     says: tuple[int, ...] = ()
     query: tuple[str, ...] = ()
+    answer: str | None = None
 
 
 def routes(served: Served, endpoints: Sequence[Endpoint]) -> list[Route]:
@@ -158,6 +171,8 @@ class _Dispatch:
             )
         instance = None
         if access == "global" and caller is not None and not caller.everything:
+            return unauthorized()
+        if access == "loop" and caller is not None and caller.instance_id is not None:
             return unauthorized()
         if access == "instance" and caller is not None:
             name = request.path_params["instance"]

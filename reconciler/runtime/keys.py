@@ -56,10 +56,15 @@ class _Chat(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Keys:
-    """The keys of one runtime."""
+    """The keys of one runtime; without a store there is the global key alone."""
 
-    def __init__(self, api_key: str, store: Store) -> None:
-        self._global, self._fleet, self._vault, self._tokens = api_key.encode(), store.fleet, store.vault, store.tokens
+    def __init__(self, api_key: str, store: Store | None) -> None:
+        self._global, self._kept = api_key.encode(), store
+
+    @property
+    def _store(self) -> Store:
+        assert self._kept is not None
+        return self._kept
 
     def is_global(self, key: str) -> bool:
         """Whether this is the global key."""
@@ -75,33 +80,39 @@ class Keys:
         """Who calls, with whatever key; the caller of this must look at what the key opens."""
         if (key := given(request)) is not None:
             return self._holder(key) if key else None
+        if self._kept is None:
+            return None
         cookie = request.cookies.get(COOKIE) if from_here(request.headers) else None
-        return Caller() if cookie and self._vault.is_session(cookie, SESSION) else None
+        return Caller() if cookie and self._store.vault.is_session(cookie, SESSION) else None
 
     def _holder(self, key: str) -> Caller | None:
         if self.is_global(key):
             return Caller()
-        if (instance := self._fleet.instance_by_token(key)) is not None:
+        if self._kept is None:
+            return None
+        if (instance := self._store.fleet.instance_by_token(key)) is not None:
             return Caller(instance.id)
-        if (token := self._tokens.find(key)) is not None:
+        if (token := self._store.tokens.find(key)) is not None:
             return Caller(token.instance_id, reads=token.id)
         return self._chatter(key)
 
     def chat_token(self, instance_id: str, jid: str, until: float) -> str:
         """A token that opens one chat until a moment (seconds since the epoch) or its instance's token changes."""
-        return self._vault.chat_token(msgspec.json.encode(_Chat(instance_id, jid, until, self._issuer(instance_id))))
+        return self._store.vault.chat_token(
+            msgspec.json.encode(_Chat(instance_id, jid, until, self._issuer(instance_id)))
+        )
 
     def _chatter(self, key: str) -> Caller | None:
-        said = self._vault.said_by(key)
+        said = self._store.vault.said_by(key)
         if said is None:
             return None
         chat = msgspec.json.decode(said, type=_Chat)
-        if chat.until < time.time() or self._fleet.directory.by_id(chat.instance_id) is None:
+        if chat.until < time.time() or self._store.fleet.directory.by_id(chat.instance_id) is None:
             return None
         return Caller(chat.instance_id, jid=chat.jid) if chat.issuer == self._issuer(chat.instance_id) else None
 
     def _issuer(self, instance_id: str) -> str:
-        return self._fleet.directory[instance_id].token_digest[:16]
+        return self._store.fleet.directory[instance_id].token_digest[:16]
 
 
 def given(request: Request) -> str | None:

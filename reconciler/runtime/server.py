@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -22,7 +22,8 @@ from starlette.routing import BaseRoute
 from reconciler.egress import Gate
 from reconciler.errors import Misuse
 from reconciler.llm.models import Models
-from reconciler.runtime.app import build_app
+from reconciler.runtime.app import build_app, build_loop_app
+from reconciler.runtime.beside import Loop
 from reconciler.runtime.console.page import chat_page
 from reconciler.runtime.limits import Limits
 from reconciler.runtime.metrics import Metrics, Standing
@@ -96,9 +97,12 @@ async def serve(
     extra_routes: Sequence[BaseRoute] = (),
     beside: Callable[[str], Coroutine[Any, Any, None]] | None = None,
     standings: Callable[[], Sequence[Standing]] | None = None,
+    loop: Loop | None = None,
+    hook_secret: str | None = None,
 ) -> None:
     """Runs the runtime until SIGINT or SIGTERM. `beside` is started with the URL once it listens, and cancelled
-    before it stops; `standings` tells how the targets of that loop stand."""
+    before it stops; `standings` tells how the targets of that loop stand, `loop` is what the API says and asks of it,
+    and `hook_secret` what forges sign their push webhooks by."""
     store = open_store(serving.database, serving.secret_key)
     gate = Gate(serving.allow_private_urls)
     models = Models(serving.openai_base_url, gate=gate, memo=store.chats)
@@ -116,6 +120,8 @@ async def serve(
         allow_private_urls=serving.allow_private_urls,
         limits=Limits(serving.rate, serving.burst),
         metrics=metrics,
+        loop=loop,
+        hook_secret=hook_secret,
         access_log=serving.access_log,
     )
     config = uvicorn.Config(
@@ -138,6 +144,40 @@ async def serve(
             serving.address.unlink()
         await models.close()
         store.close()
+
+
+class _Quiet(uvicorn.Server):
+    """uvicorn's server in a process that looks after signals itself."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve_loop(
+    listening: socket.socket,
+    stop: asyncio.Event,
+    loop: Loop,
+    *,
+    api_key: str,
+    hook_secret: str | None,
+    ready: Callable[[], bool],
+    standings: Callable[[], Sequence[Standing]],
+) -> None:
+    """Serves a loop's own endpoints until `stop` is set, in the process that runs it."""
+    app = build_loop_app(api_key, loop, ready=ready, metrics=Metrics(standings), hook_secret=hook_secret)
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5)
+    server = _Quiet(config)
+
+    async def end() -> None:
+        await stop.wait()
+        server.should_exit = True
+
+    ending = asyncio.create_task(end())
+    try:
+        await server.serve(sockets=[listening])
+    finally:
+        ending.cancel()
 
 
 def _announce(serving: Serving, listening: socket.socket) -> str:

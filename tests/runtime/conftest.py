@@ -16,6 +16,8 @@ import uvicorn
 
 from reconciler.errors import Unavailable
 from reconciler.model import Account
+from reconciler.reconcile.control import Control
+from reconciler.reconcile.history import History
 from reconciler.runtime.app import build_app
 from reconciler.runtime.limits import Limits
 from reconciler.runtime.notices import Notices
@@ -23,6 +25,19 @@ from reconciler.store.sqlite import Store, open_store
 
 KEY = "the-global-key"
 SECRET = "a-secret-key-of-the-tests"
+
+
+HOOK_SECRET = "a-hook-secret-of-the-tests"
+
+
+def loop_beside(data: Path) -> Control:
+    """A loop's records, of a target that is as it should be; no loop runs."""
+    data.mkdir(exist_ok=True)
+    with History(data / "loop.db") as history:
+        number = history.begin("local", "c" * 40, "commit")
+        history.end(number, "applied", "", {"create": 1})
+        history.stand("local", wanted="c" * 40, outcome="applied", number=number)
+    return Control(data, lambda: (None, None))
 
 
 class Server:
@@ -40,6 +55,8 @@ class Server:
             notices=self.notices,
             wake=self._wake,
             list_models=self._models,
+            loop=loop_beside(path.parent / "loop"),
+            hook_secret=HOOK_SECRET,
             ready=lambda: self.ready,
             allow_private_urls=("127.0.0.1:9000",),
             log_to=self.log,
