@@ -202,12 +202,14 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One field that differs: `before` is live, `after` desired, `origin` who moved it."""
+    """One field that differs: `before` is live, `after` desired, `origin` who moved it; `unit` is theirs where it is not
+    that of YAML."""
 
     field: str
     before: Any
     after: Any
     origin: Origin
+    unit: str = ""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

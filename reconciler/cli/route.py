@@ -29,31 +29,32 @@ def route(
 ) -> None:
     """Which bot would answer a first message, and the order in which the others were asked.
 
-    Asks the desired state, no server: the bots as a commit or the working tree declares them. Exit code 2: nobody
-    would answer.
+    Asks the desired state, no server: the bots as a commit or the working tree declares them, in the order and with the
+    rules of the target's type. Exit code 2: nobody would answer.
 
     Examples:
 
         reconciler route bistro "do you have a table?"
         reconciler route bistro menu --worktree
+        reconciler route bistro menu --target production
     """
     from reconciler.reconcile.once import read_wanted
-    from reconciler.reconcile.rehearse import line_of
-    from reconciler.talk.match import explain
+    from reconciler.reconcile.why import asked_of
 
     if worktree and ref:
         raise Misuse("--worktree and --ref exclude each other")
-    desired = read_wanted(site(), target, ref=ref, worktree=worktree).desired
-    name = _instance(desired, instance)
-    asked = explain(line_of(desired, name), text)
+    wanted = read_wanted(site(), target, ref=ref, worktree=worktree)
+    name = _instance(wanted.desired, instance)
+    asked, why = asked_of(wanted.desired, name, text, wanted.target.type)
     answering = next((one.bot.id for one in asked if one.matched), None)
     if format_ is Format.json:
-        put_json({"instance": name, "text": text, "bot": answering, "asked": [_row(one) for one in asked]})
+        found = {"instance": name, "text": text, "bot": answering, "asked": [_row(one) for one in asked]}
+        put_json({**found, "why": why} if why else found)
     else:
         for number, one in enumerate(asked, 1):
             value = f" {one.bot.trigger_value!r}" if one.bot.trigger_value and one.by != "fallback" else ""
             put(f"{number:>3}. {'yes' if one.matched else 'no ':3} {one.bot.id}: {one.by}{value}")
-        put(f"{answering} answers" if answering else f"nobody of {name} answers")
+        put(f"{answering} answers" if answering else f"nobody of {name} answers{f': {why}' if why else ''}")
     if answering is None:
         raise typer.Exit(NOBODY)
 

@@ -51,7 +51,7 @@ def why(
 
         with History(path) as history:
             found += recorded(history, name, chosen, wanted.commit)
-    found += answering(wanted.desired, chosen)
+    found += answering(wanted.desired, chosen, wanted.target.type)
     return _print(f"{chosen.instance}/{chosen.name}", list(dict.fromkeys(found)), format_)
 
 

@@ -16,7 +16,6 @@ from reconciler.model import Desired, Live, LiveObject, Mark, Object, Ref, unman
 from reconciler.plan.evolution_accounts import accounts
 from reconciler.plan.own import instance_names
 
-
 UNLISTED: Final = ""  # among the unproven: an instance that no listing of instances has
 
 

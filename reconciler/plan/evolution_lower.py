@@ -78,8 +78,9 @@ class _Lowering:
         self.notes: dict[str, list[str]] = {}
         self.faults: list[Refusal] = []
 
-    def note(self, what: str, one: Object) -> None:
-        self.notes.setdefault(what, []).append(_short(one.ref))
+    def note(self, what: str, one: Object, value: str = "") -> None:
+        """Something that is not as declared; notes of one text become one, with whom it is about."""
+        self.notes.setdefault(what, []).append(f"{_short(one.ref)} ({value})" if value else _short(one.ref))
 
     def fault(self, one: Object, reason: str, remedy: str) -> None:
         self.faults.append(Refusal(reason=f"{one.at}: {one.ref}: {reason}", remedy=remedy))
@@ -103,6 +104,8 @@ class _Lowering:
         yield from bots
         if objects and (placeholder := self.holders.placeholder(objects[0].ref.instance)):
             yield placeholder
+            if bots and not any(one.ref.kind == "Settings" for one in objects) and (made := self.first_settings(bots)):
+                yield made
 
     # --- one object --------------------------------------------------------------------------------------------
 
@@ -164,23 +167,34 @@ class _Lowering:
         self.texts(one, spec)
         return _with(one, spec)
 
+    def first_settings(self, bots: list[Object]) -> Object | None:
+        """Settings for an instance that has none, where its first bot would fail to make them: its account is taken."""
+        here = bots[0].ref.instance
+        live = self.live.objects if self.live is not None else ()
+        if any(one.kind == "Settings" and one.instance == self.names[here] for one in live):
+            return None
+        spec = {**DEFAULTS, "credentials": PLACEHOLDER, "speechToText": False, "fallbackBot": None}
+        return self.settings(Object(ref=Ref("Settings", here, "default"), spec=spec, at=bots[0].at))
+
     def bot(self, one: Object, assistants: Mapping[str, Object]) -> Object:
         spec = {field: one.spec.get(field) for field in _BOT}
         tools = list(one.spec.get("tools") or ())
         if spec["botType"] == "assistant":
             tools += self.assistant(one, spec, assistants.get(str(spec["assistantId"])))
         for tool in dict.fromkeys(str(tool.get("name") or tool.get("type")) for tool in tools):
-            self.note(f"{tool} cannot be called there: that server's chatCompletion bots have no tools", one)
+            self.note("tools are never called there: that server's chatCompletion bots have none", one, tool)
         for field in ("temperature", "reasoningEffort"):
             if one.spec.get(field) is not None:
-                self.note(f"{field} is not sent by that server: the model's default holds", one)
+                self.note("not sent by that server, so the model's default holds", one, field)
         if spec["maxTokens"] is None:
             spec["maxTokens"] = DEFAULT_TOKENS
-            self.note(f"maxTokens is needed there: {DEFAULT_TOKENS} is put in", one)
+            self.note("maxTokens is needed there, so one is put in", one, f"{DEFAULT_TOKENS}")
         if not spec["model"]:
             self.fault(one, "that server's bots need a model", "name one: `model: …`")
         elif _NO_MAX_TOKENS.match(spec["model"]):
-            self.note(f"{spec['model']} refuses max_tokens, which that server sends: its customers get an error", one)
+            self.note(
+                "the model refuses max_tokens, which that server sends: customers get an error", one, spec["model"]
+            )
         self.trigger(one, spec)
         self.units(one, spec)
         self.texts(one, spec)
@@ -200,7 +214,7 @@ class _Lowering:
         spec["model"] = spec["model"] or declared.spec.get("model")
         for field in ("temperature", "reasoningEffort"):
             if declared.spec.get(field) is not None and one.spec.get(field) is None:
-                self.note(f"{field} is not sent by that server: the model's default holds", one)
+                self.note("not sent by that server, so the model's default holds", one, field)
         return list(declared.spec.get("tools") or ())
 
     def trigger(self, one: Object, spec: dict[str, Any]) -> None:
@@ -225,7 +239,8 @@ class _Lowering:
                 spec[field] = -(-value // size)
                 if value % size:
                     unit = "minutes" if field == "expire" else "seconds"
-                    self.note(f"{field} is rounded up to whole {unit} there", one)
+                    if field not in one.inherited:
+                        self.note(f"{field} is rounded up to whole {unit} there", one, f"{spec[field]}{unit[0]}")
 
     def texts(self, one: Object, spec: dict[str, Any]) -> None:
         for field, most in _LENGTHS.items():
@@ -272,7 +287,9 @@ class _Lowering:
         for one in bots:
             tokens = given[one.ref]
             if tokens != one.spec["maxTokens"]:
-                self.note(f"maxTokens is {tokens} there, for that server takes a model and maxTokens once", one)
+                self.note(
+                    "maxTokens is the next free one, for that server takes a model and maxTokens once", one, f"{tokens}"
+                )
             yield _with(one, {**one.spec, "maxTokens": tokens})
 
     def _tokens(self, bots: list[Object]) -> tuple[dict[str, tuple[str, int]], set[tuple[str, int]]]:

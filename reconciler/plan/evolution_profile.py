@@ -34,7 +34,10 @@ EVOLUTION: Final = Profile(type="evolution", lower=lower, fit=fit, settle=settle
 
 
 def _with_units(change: Change) -> Change:
-    return msgspec.structs.replace(change, units=UNITS) if change.ref.kind in ("Bot", "Settings") else change
+    if change.ref.kind not in ("Bot", "Settings"):
+        return change
+    fields = tuple(msgspec.structs.replace(one, unit=UNITS.get(one.field, "")) for one in change.fields)
+    return msgspec.structs.replace(change, fields=fields, units=UNITS)
 
 
 def _moved(change: Change) -> Change:

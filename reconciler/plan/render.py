@@ -28,6 +28,7 @@ _LONG: Final = 80  # characters from which a text is shown as line differences
 _CONTEXT: Final = 2  # unchanged lines around a difference
 _MILLISECONDS: Final = frozenset({"delayMessage", "debounceTime", "timePerChar"})
 _SECONDS: Final = frozenset({"expire", "retention"})
+_SIZES: Final[Mapping[str, int]] = {"min": 60, "s": 1000}  # units of targets, in those of YAML
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -114,19 +115,19 @@ def _change_lines(change: Change) -> Iterator[Line]:
     if change.action == "create":
         for field, value in shown_spec(change.spec or {}).items():
             if field not in change.inherited:
-                yield from _value_lines(field, value)
+                yield from _value_lines(field, value, change.units.get(field, ""))
     for one in change.fields:
         yield from field_lines(one)
 
 
-def _value_lines(field: str, value: Any) -> Iterator[Line]:
+def _value_lines(field: str, value: Any, unit: str) -> Iterator[Line]:
     said = whole(value)
     if is_long(said):
         first, *more = said.splitlines()
         rest = f" … {len(more) + 1} lines, {len(said)} characters" if more else f" … {len(said)} characters"
         yield "create", f"    {field}: {first[:_LONG]}{rest}"
     else:
-        yield "create", f"    {field}: {short(field, value)}"
+        yield "create", f"    {field}: {short(field, value, unit)}"
 
 
 def field_lines(one: FieldChange) -> Iterator[Line]:
@@ -141,7 +142,8 @@ def field_lines(one: FieldChange) -> Iterator[Line]:
         for line in text_difference(before, after):
             yield ("create" if line[0] == "+" else "delete" if line[0] == "-" else "dim"), f"      {line}"
     else:
-        yield tone, f"    {one.field}: {short(one.field, one.before)} → {short(one.field, one.after)}{said}"
+        before, after = short(one.field, one.before, one.unit), short(one.field, one.after, one.unit)
+        yield tone, f"    {one.field}: {before} → {after}{said}"
 
 
 _ORIGINS: Final[Mapping[str, str]] = {
@@ -214,7 +216,10 @@ def document(plan: Plan, refused: Sequence[str] = ()) -> dict[str, Any]:
 def _change_document(change: Change) -> dict[str, Any]:
     if change.action == "create":
         created = shown_spec(change.spec or {}).items()
-        fields = [{"field": f, "before": None, "after": value, "origin": "pending"} for f, value in created]
+        fields = [
+            field_document(FieldChange(field=f, before=None, after=v, origin="pending", unit=change.units.get(f, "")))
+            for f, v in created
+        ]
     else:
         fields = [field_document(one) for one in change.fields]
     return {
@@ -235,7 +240,8 @@ def _change_document(change: Change) -> dict[str, Any]:
 def field_document(one: FieldChange) -> dict[str, Any]:
     """One field's change for programs."""
     before, after = shown(one.field, one.before), shown(one.field, one.after)
-    return {"field": one.field, "before": before, "after": after, "origin": one.origin}
+    found = {"field": one.field, "before": before, "after": after, "origin": one.origin}
+    return {**found, "unit": one.unit} if one.unit else found
 
 
 # --- values --------------------------------------------------------------------------------------------------
@@ -285,7 +291,7 @@ def _inherit(group: Group) -> str:
     one = group.field
     if is_long(whole(one.before)) or is_long(whole(one.after)):
         return f"{len(group.bots)} bots inherit {one.field}"
-    before, after = short(one.field, one.before), short(one.field, one.after)
+    before, after = short(one.field, one.before, one.unit), short(one.field, one.after, one.unit)
     return f"{len(group.bots)} bots inherit: {one.field} {before} → {after}"
 
 
@@ -308,8 +314,10 @@ def is_long(value: str) -> bool:
     return len(value) > _LONG or "\n" in value
 
 
-def short(field: str, value: Any) -> str:
-    """A short value: durations with their unit, the rest as JSON."""
+def short(field: str, value: Any, unit: str = "") -> str:
+    """A short value: durations with their unit, the rest as JSON. `unit` is the value's, where it is not YAML's."""
+    if unit and isinstance(value, int):
+        value *= _SIZES[unit]
     if field in _MILLISECONDS and isinstance(value, int) and value:
         return f"{value // 1000}s" if value % 1000 == 0 else f"{value}ms"
     if field in _SECONDS and isinstance(value, int) and value:

@@ -165,9 +165,9 @@ def _account(one: Object) -> Account:
         id=one.ref.name,
         name=one.ref.name,
         api_key=key if isinstance(key, Secret) else Secret(""),
-        base_url=spec["baseUrl"],
-        organization=spec["organization"],
-        project=spec["project"],
+        base_url=spec.get("baseUrl"),
+        organization=spec.get("organization"),
+        project=spec.get("project"),
     )
 
 

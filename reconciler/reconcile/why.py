@@ -12,11 +12,13 @@ from typing import Final, Literal
 import msgspec
 
 from reconciler.errors import Refusal
-from reconciler.model import Desired, Line, Plan, Ref
+from reconciler.model import Desired, Line, Plan, Ref, TargetType
+from reconciler.plan import evolution
+from reconciler.plan.profile import profile_of
 from reconciler.plan.render import field_lines
 from reconciler.reconcile.history import GOOD, History
 from reconciler.reconcile.rehearse import line_of
-from reconciler.talk.match import explain
+from reconciler.talk.match import Asked, explain
 
 Topic = Literal["not applied", "drifted", "blocked", "failed", "never answers", "note"]
 _PASSES: Final = 20  # looked through for a bot's last step
@@ -77,20 +79,33 @@ def _key(ref: Ref) -> tuple[str, str, str]:
     return ref.kind, ref.instance, ref.name
 
 
-def answering(desired: Desired, ref: Ref) -> list[Finding]:
-    """Why a bot can never start, and who takes the very text that it waits for."""
+def asked_of(desired: Desired, instance: str, text: str, type: TargetType) -> tuple[list[Asked], str]:
+    """Who would be asked about a first message on a target of a type, and why nobody answers, if that is known."""
+    lowered = profile_of(type).lower(desired, None).desired
+    if type == "evolution":
+        verdict = evolution.judge(line_of(lowered, instance), text)
+        return list(verdict.asked), verdict.why
+    return explain(line_of(lowered, instance), text), ""
+
+
+def answering(desired: Desired, ref: Ref, type: TargetType = "runtime") -> list[Finding]:
+    """Why a bot can never start on a target of a type, and who takes the very text that it waits for."""
     line = line_of(desired, ref.instance)
     bot = next(one for one in line.bots if one.id == ref.name)
-    if not bot.enabled:
+    is_fallback = line.settings is not None and line.settings.openai_id_fallback == bot.id
+    if not bot.enabled and not (is_fallback and type == "evolution"):  # which asks its fallback bot all the same
         return [Finding("never answers", "it is disabled (`enabled: false`)")]
-    if line.settings is not None and line.settings.openai_id_fallback == bot.id:
+    if is_fallback:
         return _as_fallback(line, bot.trigger_type)
     if bot.trigger_type == "none":
         return [
             Finding("never answers", "its trigger is `none`, and it is not the fallback bot of its instance's Settings")
         ]
     if bot.trigger_type == "keyword" and bot.trigger_operator != "regex" and bot.trigger_value:
-        first = next((one for one in explain(line, bot.trigger_value) if one.matched), None)
+        asked, why = asked_of(desired, ref.instance, bot.trigger_value, type)
+        if why:
+            return [Finding("note", f"{bot.trigger_value!r} alone starts nobody: {why}")]
+        first = next((one for one in asked if one.matched), None)
         if first is not None and first.bot.id != bot.id:
             said = f"{bot.trigger_value!r} alone starts {first.bot.id} ({first.by}), which is asked before it"
             return [Finding("note", said)]
