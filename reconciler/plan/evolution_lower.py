@@ -19,18 +19,16 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from reconciler.errors import Refusal
-from reconciler.model import DEFAULTS, DEMO, Desired, Live, Mark, Object, Ref, Secret, join_mark
-from reconciler.plan.evolution import check_regex
+from reconciler.model import DEFAULTS, DEMO, Desired, Live, LiveObject, Mark, Object, Ref, Secret, join_mark
 from reconciler.plan.evolution_accounts import PLACEHOLDER, Accounts, accounts, placeholder_key
-from reconciler.plan.evolution_regex import both_cases, foreign_syntax
+from reconciler.plan.evolution_regex import both_cases
 from reconciler.plan.own import instance_names
-from reconciler.plan.pattern import Beyond
 from reconciler.plan.profile import Lowered
 
 UNITS: Final = {"expire": "min", "debounceTime": "s"}
@@ -229,8 +227,6 @@ class _Lowering:
             spec["triggerValue"] = None
         if kind == "keyword" and spec["triggerOperator"] == "regex":
             spec["triggerValue"] = both_cases(spec["triggerValue"])
-            if wrong := _wrong(spec["triggerValue"]):
-                self.fault(one, wrong, "write it so that JavaScript takes it, for this target in an overlay")
 
     def units(self, one: Object, spec: dict[str, Any]) -> None:
         for field, size in PER_UNIT.items():
@@ -359,23 +355,37 @@ class _Holders:
             if one.ref.kind == "Bot" and one.spec.get("credentials"):
                 self._wants.setdefault(one.ref.instance, one.spec["credentials"])
                 self._at.setdefault(one.ref.instance, one)
+        settings = {one.instance: one for one in live.objects if one.kind == "Settings"} if live is not None else {}
+        rows = {one.id: one for one in live.objects if one.kind == "Credentials"} if live is not None else {}
+        self._holding = {str(one.spec.get("credentialsId")): name for name, one in settings.items()}
+        self._live = set(settings)
+        self._stood_in = {name for id, name in self._holding.items() if id in rows and self._made(rows[id])}
+        self._declared = {one.ref.instance for one in desired.objects if one.ref.kind == "Settings"}
         self._holder: dict[str, str | None] = {}
         for here, name in self._wants.items():
             ref = Ref("Credentials", here, name)
             among = {
                 other for other, its in self._wants.items() if Ref("Credentials", other, its) in found.sharing(ref)
             }
-            self._holder[here] = here if len(among) < 2 else self._chosen(among, found.rows.get(ref), live)
+            self._holder[here] = self._chosen(among, found.rows.get(ref))
 
-    def _chosen(self, among: Iterable[str], row: Any, live: Live | None) -> str | None:
-        """Who holds it now, else who transcribes, else the first; None where somebody else holds it."""
-        settings = {one.instance: one for one in live.objects if one.kind == "Settings"} if live is not None else {}
-        id = row.id if row is not None else None
-        holding = next((name for name, one in settings.items() if id and one.spec.get("credentialsId") == id), None)
+    def _made(self, row: LiveObject) -> bool:
+        """Whether a row is a placeholder."""
+        return row.mark is not None and row.mark.source == self._source and row.mark.name == PLACEHOLDER
+
+    def _chosen(self, among: set[str], row: LiveObject | None) -> str | None:
+        """Who holds it now, else who transcribes, else the first that may; None where none of them does.
+
+        Settings on placeholder credentials stay on them, and what another's Settings hold is not waited for: a plan
+        that was applied leaves nothing to do.
+        """
+        holding = self._holding.get(row.id) if row is not None else None
         if holding is not None:
             return next((here for here in among if self._names[here] == holding), None)
-        waiting = [here for here in among if here in self._speech or self._names[here] not in settings]
-        return min(waiting, key=lambda here: (here not in self._speech, here), default=None)
+        free = [here for here in among if self._names[here] not in self._live]
+        free += [here for here in among & self._declared if self._names[here] in self._live - self._stood_in]
+        free += [here for here in among & self._declared if here in self._speech]
+        return min(free, key=lambda here: (here not in self._speech, here), default=None)
 
     def filled(self, instance: str) -> str | None:
         """What Settings that name no Credentials get: those of the instance's first bot."""
@@ -390,21 +400,13 @@ class _Holders:
 
     def placeholder(self, instance: str) -> Object | None:
         """The credentials that stand in Settings which cannot hold the account."""
-        if not self.elsewhere(instance):
+        name = self._names[instance]
+        left = instance not in self._declared and name in self._live and name not in self._stood_in
+        if left or not self.elsewhere(instance):
             return None
         ref = Ref("Credentials", instance, PLACEHOLDER)
         key = placeholder_key(self._source, self._names[instance])
         return Object(ref=ref, spec={"apiKey": key}, at=self._at[instance].at)
-
-
-def _wrong(pattern: str) -> str | None:
-    """What is wrong with a pattern on that server, whose JavaScript searches it."""
-    if said := foreign_syntax(pattern):
-        return said
-    try:
-        return check_regex(pattern)
-    except Beyond:
-        return None  # JavaScript takes it; only we cannot run it
 
 
 def _with(one: Object, spec: Mapping[str, Any]) -> Object:

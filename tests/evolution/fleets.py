@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from reconciler.model import Desired, Object, Secret
-from tests.plan.fleet import declared, desired
+from tests.plan.fleet import SPECS, declared, desired
 
 INSTANCES = {"bistro": "Bistro 01", "clinic": "Clinic/é"}
 FORMER = {live: name for name, live in INSTANCES.items()}
@@ -125,6 +125,15 @@ def _fleet(draw: st.DrawFn, wild: bool, commit: str, after: Desired | None) -> D
             objects.append(declared("Settings", "default", instance, **fields))
     objects.sort(key=lambda one: (_RANK[one.ref.kind], one.ref))
     return desired(*objects, commit=commit)
+
+
+def told(fleet: Desired) -> str:
+    """A fleet in few lines: what is not as it is by default."""
+    return "\n".join(
+        f"  {one.ref}{f' (formerly {one.formerly})' if one.formerly else ''} "
+        + " ".join(f"{k}={v!r}" for k, v in one.spec.items() if v != SPECS[one.ref.kind][k])
+        for one in fleet.objects
+    )
 
 
 _RANK = {"Instance": 0, "Credentials": 1, "Assistant": 2, "Settings": 3, "Bot": 4}

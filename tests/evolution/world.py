@@ -1,0 +1,216 @@
+"""The Evolution target against the server in this process: plans, applies, faults on the wire, what is there at last.
+
+`World` plans as `reconcile.once` does, without git. Its wire is an httpx transport, so that a thousand fleets take
+seconds; `test_wire` shows the same over real sockets.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import httpx
+import msgspec
+
+from reconciler.live.evolution import Evolution
+from reconciler.model import Desired, Gates, Live, Object, Plan, Secret, split_mark
+from reconciler.plan.diff import Before, diff
+from reconciler.plan.gate import gate
+from reconciler.plan.order import Step, order
+from reconciler.plan.profile import profile_of
+from reconciler.reconcile.apply import Ending, Walked, walk
+from tests.evolution.app import Calls
+from tests.evolution.faults import Fault, Kind
+from tests.evolution.rules import Row, Store
+from tests.evolution.serve import KEY, MODELS
+
+ANYTHING = Gates(updates=100, deletes=100, above=10**9)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Carries requests to the server, or has faults; `refused` are the answers that blame the caller."""
+
+    def __init__(self, server: Calls) -> None:
+        self._app = httpx.ASGITransport(server.app())
+        self.armed: list[Fault] = []
+        self.sent: list[str] = []
+        self.refused: list[str] = []
+
+    def fault(self, kind: Kind, at: int, seconds: float = 0.001) -> None:
+        """Arms a fault for the `at`th request from now, from 1."""
+        self.armed.append(Fault(kind, at=len(self.sent) + at, seconds=seconds))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        line = f"{request.method} {request.url.path}"
+        self.sent.append(line)
+        fault = next((one for one in self.armed if one.strikes(len(self.sent), line)), None)
+        if fault is None:
+            return await self._act(request, line)
+        fault.hits += 1
+        match fault.kind:
+            case "refuse":
+                raise httpx.ConnectError("connection refused", request=request)
+            case "reset":
+                raise httpx.ReadError("connection reset", request=request)
+            case "reset-after" | "truncated":
+                await self._act(request, line)
+                raise httpx.RemoteProtocolError("the connection ended within the answer", request=request)
+            case "500-after" | "502-after":
+                await self._act(request, line)
+            case "slow":
+                return await self._act(request, line)
+        headers = {"retry-after": f"{fault.seconds:g}"} if fault.kind == "429" else {}
+        return httpx.Response(int(fault.kind[:3]), headers=headers, html="<h1>try again later</h1>", request=request)
+
+    async def _act(self, request: httpx.Request, line: str) -> httpx.Response:
+        answer = await self._app.handle_async_request(request)
+        if answer.status_code >= 400:
+            self.refused.append(f"{line}: {answer.status_code} {(await answer.aread()).decode()}")
+        return answer
+
+
+class World:
+    """One server, and a target that reaches it."""
+
+    def __init__(self, source: str = "") -> None:
+        self.store = Store()
+        self.source = source
+        self.server = Calls(self.store, KEY, MODELS)
+        self.wire = Wire(self.server)
+        self.target = self.connect()
+
+    def connect(self) -> Evolution:
+        """The target as a new process reaches it."""
+        target = Evolution("http://127.0.0.1:1", KEY, source=self.source)
+        http = httpx.AsyncClient(transport=self.wire, base_url="http://127.0.0.1:1", headers={"apikey": KEY})
+        target._client._http = http
+        return target
+
+    async def read(self) -> Live:
+        live = await self.target.read()
+        assert live is not None
+        return live
+
+    async def plan(self, wanted: Desired, live: Live | None = None, allow: Collection[str] = ("empty",)) -> Plan:
+        live = live or await self.read()
+        profile = profile_of("evolution")
+        lowered = profile.lower(wanted, live)
+        desired, seen = profile.whole(lowered.desired, live), profile.fit(lowered.desired, live)
+        plan = diff(desired, seen, Before(), target="evolution", type=profile.type, allow=allow)
+        plan = msgspec.structs.replace(plan, faults=(*lowered.faults, *plan.faults))
+        return profile.settle(plan, desired, live)
+
+    async def apply(self, plan: Plan, record: Recorder | None = None) -> Walked:
+        """Raises PlanRefused."""
+        gate(plan, ("empty",), ANYTHING)
+        return await walk(order(plan), plan.ids, self.target, record or Recorder())
+
+    def wrong(self, wanted: Desired) -> list[str]:
+        """How the server's own rows differ from what is declared, read without the code that wrote them."""
+        return list(map(str, _wrong(self.store, wanted, self.source)))
+
+
+class Recorder:
+    """Told of each step; raises Killed after so many."""
+
+    def __init__(self, killed_after: int | None = None) -> None:
+        self._left = killed_after
+        self.failed: dict[str, str] = {}
+
+    def started(self, step: Step) -> None:
+        if self._left is not None:
+            self._left -= 1
+            if self._left < 0:
+                raise Killed
+
+    def ended(self, step: Step, ending: Ending, message: str) -> None:
+        if ending != "done":
+            self.failed[f"{step.action} {step.ref} {step.note}"] = f"{ending}: {message}"
+
+
+def _wrong(store: Store, wanted: Desired, source: str) -> Any:
+    names = {one.ref.instance: one.spec["instanceName"] for one in wanted.objects if one.ref.kind == "Instance"}
+    keys = {one.ref: one.spec["apiKey"] for one in wanted.objects if one.ref.kind == "Credentials"}
+    hosts = {(one.ref.instance, one.spec["assistantId"]): one for one in wanted.objects if one.ref.kind == "Assistant"}
+    for instance, name in names.items():
+        if (row := store.instances.get(name)) is None:
+            yield f"{name} is not there"
+            continue
+        own: dict[str, list[Row]] = {}
+        for bot in store.find_bots(row["id"]):
+            mark = split_mark(bot["description"])[1]
+            if mark is not None and mark.source == source:
+                own.setdefault(mark.name, []).append(bot)
+        here = [one for one in wanted.objects if one.ref.instance == instance]
+        bots = {one.ref.name: one for one in here if one.ref.kind == "Bot"}
+        if own.keys() != bots.keys():
+            yield f"{name} has the bots {sorted(own)}, declared are {sorted(bots)}"
+        for called, found in own.items():
+            if len(found) > 1:
+                yield f"{name} has {called} {len(found)} times"
+            if (declared := bots.get(called)) is not None:
+                account = keys[declared.ref.__class__("Credentials", instance, declared.spec["credentials"])]
+                host = hosts.get((instance, declared.spec["assistantId"]))
+                yield from _wrong_bot(declared, found[0], store.credentials[found[0]["openaiCredsId"]], account, host)
+        for settings in (one for one in here if one.ref.kind == "Settings"):
+            yield from _wrong_settings(settings, store.fetch_settings(row["id"]))
+
+
+_SAME = (
+    "enabled", "functionUrl", "assistantMessages", "userMessages", "keywordFinish", "delayMessage", "unknownMessage",
+    "listeningFromMe", "stopBotFromMe", "keepOpen", "splitMessages", "timePerChar", "ignoreJids",
+)  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return None if value in ("", [], ()) else value
+
+
+def _units(spec: Any) -> dict[str, int]:
+    return {"expire": math.ceil(spec["expire"] / 60), "debounceTime": math.ceil(spec["debounceTime"] / 1000)}
+
+
+def _wrong_bot(one: Object, row: Row, credentials: Row, key: Any, host: Object | None) -> Any:
+    spec = one.spec
+    expected = {field: spec[field] for field in _SAME} | _units(spec)
+    expected |= {"botType": "chatCompletion", "model": spec["model"] or (host and host.spec["model"])}
+    messages = list(spec["systemMessages"] or ())
+    if spec["botType"] == "assistant" and host is not None:
+        messages = [host.spec["instructions"], *messages]
+    expected["systemMessages"] = messages
+    match spec["triggerType"]:
+        case "none":
+            if row["triggerType"] != "keyword" or "none" not in row["triggerValue"]:
+                yield f"{one.ref} answers to {row['triggerType']} {row['triggerValue']}"
+        case "all":
+            expected["triggerType"] = "all"
+        case _:
+            expected |= {field: spec[field] for field in ("triggerType", "triggerValue")}
+            if spec["triggerType"] == "keyword":
+                expected["triggerOperator"] = spec["triggerOperator"]
+    for field, value in expected.items():
+        if _plain(row[field]) != _plain(value):
+            yield f"{one.ref}: {field} is {row[field]!r}, declared is {value!r}"
+    if split_mark(row["description"])[0] != spec["description"]:
+        yield f"{one.ref}: description is {row['description']!r}"
+    if isinstance(key, Secret) and credentials["apiKey"] != key.value:
+        yield f"{one.ref} uses another key"
+
+
+def _wrong_settings(one: Object, row: Row) -> Any:
+    expected = {field: one.spec[field] for field in (*_SAME[5:], "speechToText")} | _units(one.spec)
+    for field, value in expected.items():
+        if _plain(row.get(field)) != _plain(value):
+            yield f"{one.ref}: {field} is {row.get(field)!r}, declared is {value!r}"
+    fallback = row["fallback"]
+    name = None if fallback is None else split_mark(fallback["description"])[1]
+    if (name.name if name else None) != one.spec["fallbackBot"]:
+        yield f"{one.ref}: falls back to {name}, declared is {one.spec['fallbackBot']}"
+
+
+Run = Callable[[], Awaitable[None]]
