@@ -258,26 +258,28 @@ def _number(text: str) -> bool:
 def _folded(code: int) -> Ranges:
     """A character with those that RE2 takes for it under (?i)."""
     if code > 0x7F:
-        return _ask(f"(?i)\\x{{{code:x}}}")
+        return union((*one(code), *_ask(f"(?i)\\x{{{code:x}}}", cased=True)))
     letter = chr(code)
     found = {code, ord(letter.lower()), ord(letter.upper()), _TWINS.get(code, code)}
     return union((each, each) for each in found)
 
 
-@lru_cache(1)
-def _every() -> bytes:
-    """All characters, in order."""
-    return "".join(map(chr, (*range(0xD800), *range(0xE000, LAST + 1)))).encode()
+@lru_cache(2)
+def _every(cased: bool) -> bytes:
+    """All characters, in order; or those of the blocks that have small and capital letters."""
+    blocks = (range(0x3400), range(0xA000, 0xAC00), range(0xF900, 0x20000)) if cased else (range(0xD800),)
+    rest = () if cased else (range(0xE000, LAST + 1),)
+    return "".join(chr(code) for block in (*blocks, *rest) for code in block).encode()
 
 
-@lru_cache(256)
-def _ask(source: str) -> Ranges:
+@lru_cache(1024)
+def _ask(source: str, *, cased: bool = False) -> Ranges:
     """The characters that RE2 finds for a pattern of one character."""
     options: Any = re2.Options()
     options.log_errors = False
     options.dot_nl = True
     try:
-        found = re2.compile(f"(?:{source})+", options=options).findall(_every())
+        found = re2.compile(f"(?:{source})+", options=options).findall(_every(cased))
     except re2.error:
         raise Beyond(f"a class such as {source}") from None
     runs = ((run.decode()[0], run.decode()[-1]) for run in found)

@@ -76,7 +76,12 @@ def check_regex(pattern: str) -> str | None:
 
 def finds(pattern: str, text: str) -> bool:
     """Whether a pattern that `check_regex` has nothing against is found in a text, as a `regex` trigger would."""
-    return _compile(pattern).search(_readable(text)) is not None
+    return found_in(pattern, readable(text))
+
+
+def found_in(pattern: str, text: str) -> bool:
+    """As `finds`, in a text that `readable` gave."""
+    return _compile(pattern).search(text) is not None
 
 
 def check_advanced(rule: str) -> str | None:
@@ -218,12 +223,12 @@ def terms_of(rule: str) -> Terms:
     return tuple((operator, tuple(sorted(ways[operator]))) for operator in sorted(ways))
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """The text as a pattern searches it: NFC, trimmed, its case kept; half surrogates become `?`."""
     return unicodedata.normalize("NFC", text).strip().encode("utf-8", "replace").decode()
 
 
-@lru_cache(512)
+@lru_cache(1024)
 def _compile(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False

@@ -6,7 +6,6 @@ Before it the order of asking; after it `prove`.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from typing import Final
 
@@ -41,7 +40,7 @@ class Views:
 
 
 _VIEWS: Final[dict[Semantics, tuple[Callable[[str], str], ...]]] = {
-    "runtime": (lambda text: unicodedata.normalize("NFC", text).strip(), fold, bare),
+    "runtime": (match.readable, fold, bare),
     "evolution": (str, javascript.as_units, evolution.plain),
 }
 
@@ -62,7 +61,7 @@ def _holds(formula: Formula, views: Views) -> bool:
     if isinstance(formula, Atom):
         if formula.operator == "regex":
             runtime = views.semantics == "runtime"
-            return match.finds(formula.value, views.text) if runtime else evolution.finds(formula.value, views.text)
+            return (match.found_in if runtime else evolution.found_in)(formula.value, views.of(formula.view))
         return _TESTS[formula.operator](views.of(formula.view), formula.value)
     if isinstance(formula, All):
         return all(_holds(part, views) for part in formula.parts)
@@ -84,6 +83,7 @@ class Answering:
 
     def __init__(self, order: Order) -> None:
         self.order = order
+        self.won: dict[str, int] = {}
         self.runs: list[Callable[[Views], int | None]] = []
         start = 0
         while start < len(order.asked):
@@ -96,10 +96,11 @@ class Answering:
 
     def winner(self, views: Views) -> int:
         """The place of the bot that answers, LAST where no trigger takes the message. Raises Unknown."""
-        for run in self.runs:
-            if (place := run(views)) is not None:
-                return place
-        return LAST
+        found = self.won.get(views.text)
+        if found is None:
+            asked = (place for run in self.runs if (place := run(views)) is not None)
+            found = self.won[views.text] = next(asked, LAST)
+        return found
 
     def name(self, place: int) -> str | None:
         """Who answers what the bot at a place takes (None: nobody)."""

@@ -6,7 +6,7 @@ Before it a `Fleet`; after it `search` looks for messages of which formulas hold
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -126,7 +126,7 @@ def _on_runtime(bot: Bot) -> Asked:
         return Asked(bot.id, "advanced", value, formula, ("advanced", key), bot)
     rank = str(bot.trigger_operator)
     if rank == "regex":
-        return _regex(bot, unicodedata.normalize("NFC", value), FIRST, re2_syntax.parse)
+        return _regex(bot, unicodedata.normalize("NFC", value), FIRST, "runtime")
     return Asked(bot.id, rank, value, Atom(rank, fold(value), SECOND), (rank, fold(value)), bot)  # type: ignore[arg-type]
 
 
@@ -142,14 +142,14 @@ def _on_evolution(bot: Bot) -> Asked:
         except Beyond as error:
             return Asked(bot.id, rank, value, NEVER, (rank, value), bot, unknown=str(error))
     if rank == "regex":
-        return _regex(bot, value, SECOND, javascript.parse)
+        return _regex(bot, value, SECOND, "evolution")
     return Asked(bot.id, rank, value, Atom(rank, value, FIRST), (rank, value), bot)  # type: ignore[arg-type]
 
 
-def _regex(bot: Bot, value: str, view: int, parse: Callable[[str], Node]) -> Asked:
+def _regex(bot: Bot, value: str, view: int, semantics: Semantics) -> Asked:
     key = ("regex", value)
     try:
-        parse(value)
+        tree(value, semantics)
     except Refused:
         return Asked(bot.id, "regex", value, ALWAYS, key, bot, drops=True)
     except Beyond as error:
@@ -181,7 +181,7 @@ def _term(operator: str, value: str) -> Formula:
     return Not(atom) if operator == "notcontains" else atom
 
 
-@lru_cache(512)
+@lru_cache(1024)
 def tree(value: str, semantics: Semantics) -> Node:
-    """The tree of a pattern of which `order_of` has nothing to say."""
+    """The tree of a pattern. Raises Refused and Beyond."""
     return re2_syntax.parse(value) if semantics == "runtime" else javascript.parse(value)

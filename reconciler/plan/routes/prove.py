@@ -26,7 +26,7 @@ from reconciler.plan.routes.answer import (
 from reconciler.plan.routes.answering import LAST, Answering, Unknown, Views, takes
 from reconciler.plan.routes.asking import ALWAYS, Asked, Atom, Formula, Order, order_of
 from reconciler.plan.routes.samples import join, samples
-from reconciler.plan.routes.search import MOST_STATES, MOST_STEPS, Budget, Finder, Spent
+from reconciler.plan.routes.search import Budget, Finder, Spent
 
 MOST_MOVED: Final = 40  # pairs of bots listed for an instance
 MOST_OVERLAPS: Final = 10
@@ -43,16 +43,14 @@ def prove(before: Fleet, after: Fleet, semantics: Semantics, *, budget: Budget |
     orders = order_of(before, semantics), order_of(after, semantics)
     if _same(*orders):
         return Routes()
-    return _Proof(*orders, budget or Budget(MOST_STATES, MOST_STEPS)).routes()
+    return _Proof(*orders, budget or Budget()).routes()
 
 
-def unreachable(fleet: Fleet, semantics: Semantics, *, budget: Budget | None = None) -> Routes:
-    """Which bots of an instance never answer (`before` is then False throughout), and what of it is not proven."""
-    proof = _Proof(
-        order_of(Fleet({}), semantics), order_of(fleet, semantics), budget or Budget(MOST_STATES, MOST_STEPS)
-    )
-    found, _ = proof.reachability()
-    return Routes(unreachable=found, not_proven=proof.open(), states=proof.spent())
+def unreachable(fleet: Fleet, semantics: Semantics, only: str | None = None, *, budget: Budget | None = None) -> Routes:
+    """Which bots of an instance never answer, or whether one of them does, and what of it is not proven."""
+    proof = _Proof(order_of(Fleet({}), semantics), order_of(fleet, semantics), budget or Budget())
+    never, _ = proof.reachability(only)
+    return Routes(unreachable=never, not_proven=proof.open(), states=proof.spent())
 
 
 def _same(before: Order, after: Order) -> bool:
@@ -93,7 +91,7 @@ class _Proof:
         """
         for tried in tries:
             if self.shows(wants, tried):
-                return tried, []
+                return self.confirmed(wants, tried), []
         wanted: list[Formula] = []
         for answering, place in wants:
             if place != LAST:
@@ -107,7 +105,7 @@ class _Proof:
             winners = [(answering, place, answering.winner(views)) for answering, place in wants]
             wrong = [(answering, won) for answering, place, won in winners if won != place]
             if not wrong:
-                return text, []
+                return self.confirmed(wants, text), []
             fresh = False
             for answering, won in wrong:
                 if won != LAST:
@@ -119,6 +117,12 @@ class _Proof:
             if not fresh:
                 raise Unknown(_ODD)
         return None, list(barred.values())
+
+    def confirmed(self, wants: list[tuple[Answering, int]], text: str) -> str:
+        """The message, which the target's own matcher gives to the same bots. Raises Unknown where it does not."""
+        if any(answering.real(text) != answering.name(place) for answering, place in wants):
+            raise Unknown(_ODD)
+        return text
 
     def shows(self, wants: list[tuple[Answering, int]], text: str) -> bool:
         """Whether a message shows a case."""
@@ -143,60 +147,55 @@ class _Proof:
 
     # --- who never answers -----------------------------------------------------------------------------------
 
-    def reachability(self) -> tuple[tuple[Unreachable, ...], tuple[Reached, ...]]:
+    def reachability(self, only: str | None = None) -> tuple[tuple[Unreachable, ...], tuple[Reached, ...]]:
         never, reached = [], []
-        names = {one.name: place for place, one in enumerate(self.before.order.asked)}
-        silent = dict(self.before.order.silent)
-        for name, answer in self.answered(self.after, "whether {} ever answers"):
-            place = names.get(name)
-            if isinstance(answer, Unreachable):
-                was = place is not None or name in silent or name == self.before.order.last
-                if was:
-                    was = isinstance(self.state(self.before, name, place), Unreachable)
-                never.append(Unreachable(answer.bot, answer.why, answer.by, answer.message, was))
-            elif place is not None and not (answer and self.shows([(self.before, place)], answer)):
-                if isinstance(self.state(self.before, name, place), Unreachable):
-                    reached.append(Reached(name, answer or None))
-            elif name in silent and name != self.before.order.last:
-                reached.append(Reached(name, answer or None))
+        order = self.after.order
+        for name in (*(one.name for one in order.asked), *(name for name, _ in order.silent)):
+            if only not in (None, name):
+                continue
+            now = self.state(self.after, name)
+            if isinstance(now, NotProven):
+                self.doubt(now.question, now.reason, name)
+            elif isinstance(now, Unreachable):
+                was = isinstance(self.state(self.before, name), Unreachable)
+                never.append(Unreachable(name, now.why, now.by, now.message, was))
+            elif now is not None and isinstance(self.state(self.before, name, now), Unreachable):
+                reached.append(Reached(name, now or None))
         return tuple(never), tuple(reached)
 
-    def answered(self, answering: Answering, question: str) -> Iterator[tuple[str, Unreachable | str]]:
-        """For each enabled bot that it is never asked or answered in vain, or a message that it answers."""
-        places = {one.name: place for place, one in enumerate(answering.order.asked)}
-        names = [*places, *(name for name, _ in answering.order.silent)]
-        for name in names:
-            found = self.state(answering, name, places.get(name))
-            if isinstance(found, NotProven):
-                self.doubt(question.format("it"), found.reason, name)
-            else:
-                yield name, found
+    def state(self, answering: Answering, name: str, maybe: str = "") -> Unreachable | str | NotProven | None:
+        """A message that a bot answers ("": only ones without text), why it never does, or why that is not known.
 
-    def state(self, answering: Answering, name: str, place: int | None) -> Unreachable | str | NotProven:
-        """A message that a bot answers ("": only ones without text), why it never does, or why that is not known."""
+        None for one that is not there or not enabled. `maybe` is a message that it may well answer.
+        """
+        place = next((at for at, one in enumerate(answering.order.asked) if one.name == name), None)
+        why = dict(answering.order.silent).get(name)
+        found: Unreachable | str | None = Unreachable(name, why) if why else None
         try:
-            found = self.asked_in_vain(answering, place) if place is not None else self.not_asked(answering, name)
+            if place is not None:
+                found = self.asked_in_vain(answering, place, maybe)
             if isinstance(found, Unreachable) and answering.order.last == name:
-                text, by = self.case([(answering, LAST)], ["hello"])
-                if text is not None:
-                    return text
-                if answering.real(None) == name:
-                    return ""
-                if found.why == "no trigger":
-                    names = tuple(one.name for one in by)
-                    return Unreachable(name, "shadowed", names, self.example(answering, names))
+                return self.last_in_vain(answering, found)
             return found
         except (Spent, Beyond, Unknown) as error:
-            return NotProven("", (name,), str(error))
+            return NotProven("whether it ever answers", (name,), str(error))
 
-    def not_asked(self, answering: Answering, name: str) -> Unreachable:
-        return Unreachable(name, dict(answering.order.silent)[name])
+    def last_in_vain(self, answering: Answering, found: Unreachable) -> Unreachable | str:
+        """The same for one whose trigger is in vain, but who answers what nobody else takes."""
+        text, by = self.case([(answering, LAST)], ["hello"])
+        if text is not None:
+            return text
+        if answering.real(None) == found.bot:
+            return ""
+        if found.why != "no trigger":
+            return found
+        return Unreachable(found.bot, "shadowed", tuple(one.name for one in by))
 
-    def asked_in_vain(self, answering: Answering, place: int) -> Unreachable | str:
+    def asked_in_vain(self, answering: Answering, place: int, maybe: str) -> Unreachable | str:
         one = answering.order.asked[place]
         if one.drops:
             return Unreachable(one.name, "refused")
-        text, by = self.case([(answering, place)], [*self.words(one)])
+        text, by = self.case([(answering, place)], [*([maybe] if maybe else []), *self.words(one)])
         if text is not None:
             return text
         if one.trigger == ALWAYS and answering.real(None) == one.name:
@@ -223,9 +222,6 @@ class _Proof:
             if real in names:
                 return (real, *(name for name in names if name != real)), text
         return names, None
-
-    def example(self, answering: Answering, names: tuple[str, ...]) -> str | None:
-        return "hello" if answering.real("hello") in names else None
 
     # --- what moves ------------------------------------------------------------------------------------------
 

@@ -248,10 +248,10 @@ def _pairs(sets: list[Ranges]) -> Iterator[Letter]:
         return
     halves = []
     for first, last in ((0x10D800, 0x10DBFF), (0x10DC00, 0x10DFFF)):
-        kinds: dict[tuple[bool, ...], int] = {}
-        for code in range(first, last + 1):
-            kinds.setdefault(tuple(holds(each, code) for each in sets), code)
-        halves.append(list(kinds.values()))
+        changes = (edge for each in sets for low, high in each for edge in (low, high + 1))
+        edges = {first, *(edge for edge in changes if first < edge <= last)}
+        kinds = {tuple(holds(each, code) for each in sets): code for code in sorted(edges, reverse=True)}
+        halves.append(sorted(kinds.values()))
     for high in halves[0]:
         for low in halves[1]:
             letter = LETTERS["evolution"](chr(0x10000 + ((high - 0x10D800) << 10) + (low - 0x10DC00)))
