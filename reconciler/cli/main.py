@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "history": "history:history",
     "show": "history:show",
     "sync": "sync:sync",
+    "sessions": "sessions:sessions",
     "chat": "chat:chat",
     "import": "import_:imports",
     "render": "render:render",

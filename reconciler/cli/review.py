@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from contextlib import AsyncExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,13 +29,15 @@ from reconciler.cli.review_post import (
     posting,
     refs,
 )
-from reconciler.cli.site import TargetName
+from reconciler.cli.site import TargetName, connect
 from reconciler.cli.validate import documents_cache
-from reconciler.errors import Misuse
+from reconciler.errors import InvalidBots, Misuse
 
 if TYPE_CHECKING:
     from reconciler.plan.review.findings import Review
     from reconciler.plan.review.text import Tone
+    from reconciler.reconcile.once import Site
+    from reconciler.reconcile.review.gather import Look
 
 
 class Shape(StrEnum):
@@ -163,10 +166,42 @@ async def _gather(base: str, head: str, target: str | None, replay: Path | None,
     answers = Answers(None if cache is None else cache.parent / "answers.cache")
     voices = Voices(model.value, models.answer, answers)
     try:
-        return await gather(site, (base, head), voices, target=target, today=datetime.now(UTC).date())
+        async with AsyncExitStack() as stack:
+            look = await _looking(site, (base, head), target, stack) if target is not None else None
+            today = datetime.now(UTC).date()
+            return await gather(site, (base, head), voices, target=target, today=today, look=look, recorded=replay)
     finally:
         answers.save()
         await models.close()
+
+
+async def _looking(site: Site, refs: tuple[str, str], target: str, stack: AsyncExitStack) -> Look:
+    """How the target is asked what drifted and which chats are open; where it is not asked, why.
+
+    Its address and key are the base's: a pull request may come from anybody, and could name another host.
+    """
+    import httpx
+
+    from reconciler.desired.config import read_config, target_of
+    from reconciler.reconcile.once import read_all
+    from reconciler.reconcile.review.gather import shared
+    from reconciler.reconcile.review.live import counting, looking, unseen
+
+    base, head, _ = shared(site.repository, *refs)
+    try:
+        config = read_config(site.repository, base)
+        chosen, after = target_of(config, target), target_of(read_config(site.repository, head), target)
+        if (chosen.type, chosen.url, chosen.api_key) != (after.type, after.url, after.api_key):
+            return unseen("its type, address or key changes here, so no key is sent there")
+        key = context.api_key(chosen)
+    except (InvalidBots, Misuse) as error:
+        return unseen(str(error))
+    reach = connect(chosen, config.name)
+    stack.push_async_callback(reach.close)
+    http = await stack.enter_async_context(
+        httpx.AsyncClient(base_url=context.url(chosen), headers={"apikey": key}, timeout=20)
+    )
+    return looking(site, lambda: read_all(reach), counting(http))
 
 
 _STYLES: dict[Tone, str] = {

@@ -35,6 +35,15 @@ class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     bot_id: str | None = None
 
 
+class Count(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """How many sessions a bot has in each status."""
+
+    bot_id: str
+    opened: int
+    paused: int
+    closed: int
+
+
 class Chats:
     """The chats of one database. All times are seconds since the epoch."""
 
@@ -79,6 +88,19 @@ class Chats:
     async def sessions(self, instance_id: str, bot_id: str) -> list[Session]:
         """The sessions of a bot, oldest first."""
         return await self._db.read(lambda connection: leases.sessions_of(connection, instance_id, bot_id))
+
+    async def counted(self, instance_id: str) -> list[Count]:
+        """How many sessions each bot has, by status."""
+        select = (
+            "SELECT bot_id, sum(status = 'opened'), sum(status = 'paused'), sum(status = 'closed') FROM sessions"
+            " WHERE instance_id = ? GROUP BY bot_id ORDER BY bot_id"
+        )
+        return await self._db.read(
+            lambda connection: [
+                Count(bot_id=bot_id, opened=opened, paused=paused, closed=closed)
+                for bot_id, opened, paused, closed in connection.execute(select, (instance_id,))
+            ]
+        )
 
     async def session(self, instance_id: str, jid: str) -> Session | None:
         """The newest session of a chat."""

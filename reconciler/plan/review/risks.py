@@ -38,6 +38,19 @@ def risks(base: Desired, head: Desired, plan: Plan, *, today: date, chats: Chats
     return tuple(sorted(found, key=lambda one: (LEVELS.index(one.level), one.ref.instance, one.ref, one.rule)))
 
 
+def drifted(plan: Plan | None) -> tuple[Risk, ...]:
+    """What somebody changed on the target, of what this change touches: merging it puts that back, or overwrites it."""
+    found = []
+    for change in plan.changes if plan is not None else ():
+        for one in change.fields:
+            if one.origin in ("drift", "conflict"):
+                shown = f"{one.field} of {_name(change.ref)} was changed on the target"
+                ends = "is overwritten" if one.origin == "conflict" else "is put back"
+                level: Level = "human" if one.origin == "conflict" else "note"
+                found.append(Risk(rule=one.origin, level=level, ref=change.ref, message=f"{shown}, which {ends}"))
+    return tuple(found)
+
+
 def _of(change: Change, old: Mapping[Ref, Object], new: Mapping[Ref, Object], chats: Chats) -> Iterator[Risk]:
     ref = change.ref
     if change.action == "delete":

@@ -6,8 +6,9 @@ that both sides share, as pull requests compare (`git diff base...head`), so wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import date
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -18,19 +19,30 @@ from reconciler.desired.files import files_of
 from reconciler.desired.git import Repository
 from reconciler.desired.places import Places
 from reconciler.errors import InvalidBots, Misuse, Problem
-from reconciler.model import Config, Desired, Object, Place, Target
+from reconciler.model import Config, Desired, Object, Place, Plan, Ref, Target
 from reconciler.plan.gate import refusals
 from reconciler.plan.profile import profile_of
 from reconciler.plan.review.compare import compare
 from reconciler.plan.review.cost import costs
-from reconciler.plan.review.findings import Part, Review, Risk, Talk
-from reconciler.plan.review.risks import risks
+from reconciler.plan.review.findings import Part, Replay, Review, Risk, Route, Talk
+from reconciler.plan.review.risks import drifted, risks
+from reconciler.plan.review.routing import routed
 from reconciler.reconcile.once import Site, allowances
 from reconciler.reconcile.rehearse import Where
+from reconciler.reconcile.review.replay import replay
 from reconciler.reconcile.review.talks import chosen, run_talks
 from reconciler.reconcile.review.voices import Voices, has_account
 
 _PLACES: Final = 2_000  # lines looked up for findings; the rest are shown at their document
+
+
+class Looked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target says: the plan against it of what the change touches, open chats by bot; `said` is what could not
+    be looked at, and why."""
+
+    drift: Plan | None = None
+    chats: Mapping[Ref, int] = {}
+    said: str = ""
 
 
 class Sides(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +119,7 @@ class BaseInvalid(Exception):
         self.problems = error.problems
 
 
-Looked = Callable[[Desired, Desired, Part], Part]  # adds what a target says, or what the routes are
+Look = Callable[[Sides, Target, Plan], Awaitable[Looked]]  # asks a target
 
 
 async def gather(
@@ -117,12 +129,12 @@ async def gather(
     *,
     target: str | None = None,
     today: date,
-    look: Sequence[Looked] = (),
-    sides_seen: Callable[[Sides, Desired, Desired], None] | None = None,
+    look: Look | None = None,
+    recorded: Path | None = None,
 ) -> Review:
-    """The review of `refs` (base, head), without recorded chats and without posting. `look` adds to each part.
+    """The review of `refs` (base, head). `look` asks the target, `recorded` is a file of recorded chats.
 
-    Raises Misuse for refs that are not there or have nothing in common.
+    Raises Misuse for refs that are not there or have nothing in common, and for a file that holds no chats.
     """
     base, head, behind = shared(site.repository, *refs)
     review = Review(base=base, head=head, base_ref=refs[0], head_ref=refs[1], behind=behind)
@@ -132,13 +144,14 @@ async def gather(
         return msgspec.structs.replace(review, problems=error.problems)
     except BaseInvalid as error:
         return msgspec.structs.replace(review, base_problems=error.problems)
-    parts = [await _part(site, sides, group, voices, today, look, sides_seen) for group in _groups(sides)]
+    parts = [await _part(site, sides, group, voices, today, look) for group in _groups(sides)]
     warnings = dict.fromkeys(one for each in sides.after.values() for one in each.warnings)
     stood = {one for each in sides.before.values() for one in each.warnings}
     return msgspec.structs.replace(
         review,
         parts=tuple(parts),
         warnings=tuple(one for one in warnings if one not in stood),
+        replay=await _replayed(site, sides, recorded, voices) if recorded is not None else None,
         currency=sides.head_config.currency,
         notes=tuple(_notes(sides, target)),
     )
@@ -155,34 +168,38 @@ def _groups(sides: Sides) -> list[tuple[Target, ...]]:
 
 
 async def _part(
-    site: Site,
-    sides: Sides,
-    group: tuple[Target, ...],
-    voices: Voices,
-    today: date,
-    look: Sequence[Looked],
-    sides_seen: Callable[[Sides, Desired, Desired], None] | None,
+    site: Site, sides: Sides, group: tuple[Target, ...], voices: Voices, today: date, look: Look | None
 ) -> Part:
     target = group[0]
     base, head = sides.before[target.name], sides.after[target.name]
     profile = profile_of(target.type)
     lowered = profile.lower(head, None)
-    plan = compare(profile.lower(base, None).desired, lowered.desired, target.name)
-    allow = allowances(site.repository, sides.head)
-    part = Part(
+    former = profile.lower(base, None).desired
+    plan = compare(former, lowered.desired, target.name)
+    instances = {change.ref.instance for change in plan.changes}
+    routes = routed(former, lowered.desired, instances, target.type)
+    looked = await look(sides, target, plan) if look is not None else Looked()
+    found = risks(base, head, plan, today=today, chats=looked.chats)
+    return Part(
         targets=tuple(one.name for one in group),
         plan=plan,
         bots=(_bots(base), _bots(head)),
-        refused=(*plan.faults, *lowered.faults, *refusals(plan, allow, target.gates)),
-        risks=risks(base, head, plan, today=today),
+        refused=(*plan.faults, *lowered.faults, *refusals(plan, allowances(site.repository, sides.head), target.gates)),
+        risks=_placed(sides, (*found, *drifted(looked.drift))),
         costs=costs(base, head, plan, sides.head_config.prices),
-        talks=await _talks(site, sides, base, head, {change.ref.instance for change in plan.changes}, voices),
+        routes=_placed_routes(sides, routes.routes),
+        routed=routes.said,
+        talks=await _talks(site, sides, base, head, instances, voices),
+        drift=looked.drift,
+        live=looked.said,
     )
-    for each in look:
-        part = each(base, head, part)
-    if sides_seen is not None:
-        sides_seen(sides, base, head)
-    return msgspec.structs.replace(part, risks=_placed(sides, part.risks))
+
+
+async def _replayed(site: Site, sides: Sides, path: Path, voices: Voices) -> Replay:
+    """Recorded chats with the bots of the first target."""
+    name = next(iter(sides.after))
+    base, head, _ = voices.prepare(sides.before[name], sides.after[name], site.variables, site.repository.root)
+    return await replay(path, base, head, voices)
 
 
 async def _talks(
@@ -224,6 +241,16 @@ def _placed(sides: Sides, found: tuple[Risk, ...]) -> tuple[Risk, ...]:
     return tuple(
         msgspec.structs.replace(one, at=sides.places.within(one.at, "spec", one.field))
         if one.at is not None and one.field and number < _PLACES
+        else one
+        for number, one in enumerate(found)
+    )
+
+
+def _placed_routes(sides: Sides, found: tuple[Route, ...]) -> tuple[Route, ...]:
+    """Routes at the line of the trigger."""
+    return tuple(
+        msgspec.structs.replace(one, at=sides.places.within(one.at, "spec", "triggerValue"))
+        if one.at is not None and number < _PLACES
         else one
         for number, one in enumerate(found)
     )

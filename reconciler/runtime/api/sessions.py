@@ -35,6 +35,11 @@ async def find(call: Call) -> Response:
     return json([_row(session) for session in await call.served.chats.sessions(call.instance.id, id)])
 
 
+async def count(call: Call) -> Response:
+    """How many sessions each bot has, by their status; bots without any are left out. It names nobody."""
+    return json(await call.served.chats.counted(call.instance.id))
+
+
 def _row(session: Session) -> dict[str, Any]:
     """A session as it is answered; `context` is JSON in a text, as clients of this API expect it."""
     history = [{"role": said.role, "content": said.text} for said in session.history]
@@ -59,4 +64,5 @@ def _row(session: Session) -> dict[str, Any]:
 ENDPOINTS = (
     Endpoint("POST", "/openai/changeStatus/{instance}", change_status, "http/change-status"),
     Endpoint("GET", "/openai/fetchSessions/{openaiBotId}/{instance}", find, personal=True),
+    Endpoint("GET", "/openai/countSessions/{instance}", count),
 )
