@@ -517,6 +517,15 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     output: float
 
 
+class ForgeAt(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a repository's pull requests are (`forge:`); `token` is {"env": …} or {"file": …}, {}: the usual one."""
+
+    type: Literal["github", "gitlab", "gitea"]
+    repository: str
+    url: str | None = None
+    token: Mapping[str, str] = {}
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """`reconciler.yaml` with its defaults; `ref` is the git ref whose commit is desired, `url` the remote repository
     that is followed, if it is not the one at hand, looked at each `fetch` seconds. `prices` are by model, in
@@ -532,3 +541,4 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     self_heal: bool = True
     prices: Mapping[str, Price] = {}
     currency: str = "USD"
+    forge: ForgeAt | None = None

@@ -17,7 +17,7 @@ from reconciler.desired.read import read
 from reconciler.desired.text import Flaw, decode, line_and_column
 from reconciler.desired.times import cron, zone_fault
 from reconciler.errors import InvalidBots, Misuse, Problem
-from reconciler.model import Config, Gates, Price, Sync, Target, Window
+from reconciler.model import Config, ForgeAt, Gates, Price, Sync, Target, Window
 from reconciler.shape import Fault, Path_
 
 PATH: Final = "reconciler.yaml"
@@ -96,6 +96,9 @@ def _hidden(problem: Problem, fault: Fault) -> Problem:
 def _across(data: Mapping[str, Any]) -> list[Fault]:
     faults = list(_times(data.get("sync", {}), ("sync",), data.get("sync", {})))
     faults += _bounds(data.get("source", {}), "interval", ("source",), 1, _LONGEST, "1s and 24h")
+    forge = data.get("forge", {})
+    if forge.get("type") == "gitea" and "url" not in forge:
+        faults.append(Fault(("forge",), "'url' is missing, which gitea needs", "add `url: https://git.example.com`"))
     source = _folder(data.get("source", {}).get("path", "bots"))
     for name, target in data.get("targets", {}).items():
         faults += _times(target.get("sync", {}), ("targets", name, "sync"), data.get("sync", {}))
@@ -163,6 +166,7 @@ def _config(data: Mapping[str, Any]) -> Config:
         self_heal=sync.get("selfHeal", True),
         prices=_prices(data.get("prices", {})),
         currency=data.get("prices", {}).get("currency", "USD"),
+        forge=ForgeAt(**data["forge"]) if "forge" in data else None,
     )
 
 

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-SCHEMA: Final = 3  # PRAGMA user_version of a file whose tables are current
+from reconciler.reconcile.listings import TABLES as MODELS
+
+SCHEMA: Final = 5  # PRAGMA user_version of a file whose tables are current
 
 _TABLES: Final = (
     'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
@@ -45,6 +47,13 @@ _FOLLOWED: Final = (
     "ALTER TABLE requests ADD COLUMN rollback TEXT",  # what is asked for, as JSON; NULL: a pass as always
     "CREATE TABLE source (one INTEGER PRIMARY KEY CHECK (one = 1), url TEXT NOT NULL, ref TEXT NOT NULL,"
     ' "commit" TEXT, fetched REAL, tried REAL, message TEXT NOT NULL)',
+)
+
+_TOLD: Final = (
+    # What a forge is to be told of a commit (`state`, `facts`), and what it was told last (`said`); times are seconds.
+    'CREATE TABLE told (target TEXT NOT NULL, "commit" TEXT NOT NULL, since TEXT, state TEXT NOT NULL,'
+    " facts TEXT NOT NULL, said TEXT, moment REAL NOT NULL, attempts INTEGER NOT NULL, due REAL NOT NULL,"
+    ' PRIMARY KEY (target, "commit")) WITHOUT ROWID',
 )
 
 
@@ -88,6 +97,16 @@ def migrate(db: sqlite3.Connection) -> None:
     @migrations()
     def m003_followed(tables: Any) -> None:
         for statement in _FOLLOWED:
+            tables.execute(statement)
+
+    @migrations()
+    def m004_told(tables: Any) -> None:
+        for statement in _TOLD:
+            tables.execute(statement)
+
+    @migrations()
+    def m005_models(tables: Any) -> None:
+        for statement in MODELS:
             tables.execute(statement)
 
     db.execute("PRAGMA journal_mode=WAL")

@@ -7,7 +7,7 @@ import pytest
 from reconciler.desired.config import desired_ref, read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse
-from reconciler.model import Config, Gates, Price, Sync, Target, Window
+from reconciler.model import Config, ForgeAt, Gates, Price, Sync, Target, Window
 from tests.conftest import Repo
 
 HEAD = "apiVersion: reconciler/v1\nkind: Config\n"
@@ -172,3 +172,16 @@ def test_prices(repo: Repo) -> None:
         "prices.models.m.input",
         "prices.models.m.output",
     ]
+
+
+def test_forge(repo: Repo) -> None:
+    repo.write("reconciler.yaml", HEAD + "forge: {type: github, repository: acme/bots, token: {env: FORGE_TOKEN}}\n")
+    config = read_config(Repository.discover(repo.root), None)
+    assert config.forge == ForgeAt(type="github", repository="acme/bots", token={"env": "FORGE_TOKEN"})
+    repo.write("reconciler.yaml", HEAD + "forge: {type: gitea, repository: acme/bots}\n")
+    with pytest.raises(InvalidBots, match="'url' is missing, which gitea needs"):
+        read_config(Repository.discover(repo.root), None)
+    repo.write("reconciler.yaml", HEAD + "forge: {type: bitbucket, repository: 'a b'}\n")
+    with pytest.raises(InvalidBots) as found:
+        read_config(Repository.discover(repo.root), None)
+    assert [one.pointer for one in found.value.problems] == ["forge.repository", "forge.type"]
