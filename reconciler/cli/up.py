@@ -56,7 +56,7 @@ def up(
 
         from reconciler.runtime.server import serve as run_server
 
-        loop = _Loop(folder, served, serving.api_key)
+        loop = _Loop(folder, served, _beside(), serving.api_key)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run_server(serving, listening, ready=loop.ready, beside=loop.run, standings=loop.standings))
 
@@ -74,12 +74,22 @@ def _target(name: str | None) -> Target:
     raise Misuse(f"reconciler.yaml has no target {name or 'of type runtime'}; it has: {known}")
 
 
+def _beside() -> tuple[str, ...]:
+    """The targets that the loop drives beside this process: Evolution API servers."""
+    from reconciler.desired.config import read_config
+
+    repository = context.repository
+    config = read_config(repository, repository.resolve("HEAD"))
+    return tuple(target.name for target in config.targets if target.type == "evolution")
+
+
 class _Loop:
     """The child process that runs the loop; started anew, with back-off, should it end."""
 
-    def __init__(self, folder: DataFolder, target: Target, api_key: str) -> None:
+    def __init__(self, folder: DataFolder, target: Target, others: tuple[str, ...], api_key: str) -> None:
         self._folder = folder
         self._target = target
+        self._others = others
         self._api_key = api_key
         self._started = time.time()
         self._passed = False
@@ -119,11 +129,13 @@ class _Loop:
         shown = key_file.relative_to(root) if key_file.is_relative_to(root) else key_file
         key = "RECONCILER_API_KEY" if context.environment.api_key else str(shown)
         say(f"chat     {url}/ in a browser (its API key: {key}), or: reconciler chat INSTANCE")
-        say(f"target   {self._target.name}, from commits of {root}; Ctrl-C stops")
+        names = (self._target.name, *self._others)
+        say(f"target   {' and '.join(names)}, from commits of {root}; Ctrl-C stops")
         variables = dict(context.environment.variables)
         variables |= {"RECONCILER_URL": url, "RECONCILER_DATA": str(self._folder.path.absolute())}
         variables[self._target.api_key.get("env", "RECONCILER_API_KEY")] = self._api_key
-        command = [sys.executable, "-m", "reconciler", "run", "--until-stdin-closes", "--target", self._target.name]
+        command = [sys.executable, "-m", "reconciler", "run", "--until-stdin-closes"]
+        command += [word for name in names for word in ("--target", name)]
         wait = 0.5
         while True:
             began = time.monotonic()

@@ -19,7 +19,7 @@ import msgspec
 
 from reconciler.shape import SCHEMAS
 
-_FORMAT: Final = 1  # raise it when what a document means, or how it is kept, changes
+_FORMAT: Final = 2  # raise it when what a document means, or how it is kept, changes
 _SIZE_LIMIT: Final = 256 << 20  # bytes of the file
 # A repository under review could carry a cache that says its bad files are good. Git writes no file that its owner
 # cannot write to, so a file with this mode was made here.

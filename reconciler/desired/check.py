@@ -17,10 +17,10 @@ from reconciler.desired.cache import Cache
 from reconciler.desired.documents import Documents, text_path
 from reconciler.desired.files import Files, MoreFiles, files_of
 from reconciler.desired.git import Repository
-from reconciler.desired.links import Links, clashes, missing, warnings
+from reconciler.desired.links import Links, clashes, missing, patterns, warnings
 from reconciler.desired.resolve import resolve
 from reconciler.errors import InvalidBots, Problem
-from reconciler.model import Config, Desired, Target
+from reconciler.model import Config, Desired, Target, TargetType
 from reconciler.shape import Fault
 
 
@@ -41,9 +41,10 @@ def read_targets(
 ) -> dict[str, Desired]:
     """`read_desired` for several targets, by their names; raises InvalidBots with the problems of all of them."""
     kept = Cache(cache)
-    found = _read_targets(repository, commit, config, targets, kept)
-    kept.save()
-    return found
+    try:
+        return _read_targets(repository, commit, config, targets, kept)
+    finally:
+        kept.save()
 
 
 At = tuple[str, Config, tuple[Target, ...]]  # a commit (full hash), its configuration, the targets to read
@@ -72,16 +73,17 @@ def _read_targets(
     with _no_collecting():
         files = files_of(repository, commit)
         found: dict[str, Desired] = {}
-        by_overlay: dict[str | None, Desired] = {}
+        kinds: dict[tuple[str | None, TargetType], Desired] = {}
         problems: dict[Problem, None] = {}
         for target in targets:
-            if target.overlay not in by_overlay:
+            kind = (target.overlay, target.type)
+            if kind not in kinds:
                 try:
-                    by_overlay[target.overlay] = _read(files, config, target.overlay, kept)
+                    kinds[kind] = _read(files, config, target, kept)
                 except InvalidBots as error:
                     problems.update(dict.fromkeys(error.problems))
                     continue
-            found[target.name] = by_overlay[target.overlay]
+            found[target.name] = kinds[kind]
     if problems:
         raise InvalidBots(_ordered(problems))
     return found
@@ -93,10 +95,11 @@ def read_with(
     """What the working tree would declare for a target with `more` files in it (contents by path). Raises as
     `read_desired`."""
     with _no_collecting():
-        return _read(MoreFiles(files_of(repository, None), more), config, target.overlay, Cache(cache))
+        return _read(MoreFiles(files_of(repository, None), more), config, target, Cache(cache))
 
 
-def _read(files: Files, config: Config, overlay: str | None, cache: Cache) -> Desired:
+def _read(files: Files, config: Config, target: Target, cache: Cache) -> Desired:
+    overlay = target.overlay
     documents = Documents(files, cache)
     others = tuple(f"{target.overlay}/" for target in config.targets if target.overlay)
     base = [path for path in files.below(config.path) if not path.startswith(others) and path != "reconciler.yaml"]
@@ -105,7 +108,7 @@ def _read(files: Files, config: Config, overlay: str | None, cache: Cache) -> De
         documents, documents.load(base), config.path, documents.load(over, patches=True), overlay or config.path
     )
     links = Links(drafts)
-    found = [*clashes(links), *(missing(links) if documents.complete else ())]
+    found = [*clashes(links), *patterns(links, target.type), *(missing(links) if documents.complete else ())]
     documents.problems += [draft.problem(documents, fault) for draft, fault in found]
     texts = _texts(documents, drafts)
     if documents.problems:

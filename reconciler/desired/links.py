@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.desired.assemble import Draft
-from reconciler.model import Kind
+from reconciler.model import Kind, TargetType
 from reconciler.shape import Fault, closest
-from reconciler.talk.match import trigger_key
+from reconciler.talk.match import check_regex, trigger_key
 
 Found = Iterator[tuple[Draft, Fault]]
 
@@ -78,6 +78,27 @@ def clashes(links: Links) -> Found:
             for draft in others:
                 message = f"the instance '{instance}' has Settings already"
                 yield draft, Fault(("metadata", "name"), message, f"first at {first.at}; keep one of them")
+
+
+def patterns(links: Links, type: TargetType) -> Found:
+    """Patterns of triggers that the target's engine refuses: RE2 on the runtime, JavaScript on an Evolution server."""
+    for draft in links.drafts:
+        spec = draft.spec
+        if draft.ref.kind != "Bot" or not draft.sound or spec.get("triggerOperator") != "regex":
+            continue
+        value = spec.get("triggerValue")
+        if spec.get("triggerType") != "keyword" or not isinstance(value, str):
+            continue
+        hint = ""
+        if type == "evolution":
+            from reconciler.plan.evolution_regex import wrong_pattern
+
+            wrong = wrong_pattern(value)
+            hint = "targets of type evolution take JavaScript's patterns; an overlay can say another for them"
+        else:
+            wrong = check_regex(value)
+        if wrong is not None:
+            yield draft, Fault(("spec", "triggerValue"), wrong, hint)
 
 
 def warnings(links: Links) -> Found:

@@ -74,9 +74,7 @@ def _bot(spec: dict[str, Any]) -> Iterator[Fault]:
     value = spec.get("triggerValue")
     if isinstance(value, str) and value:
         wrong = None
-        if spec.get("triggerType") == "keyword" and spec.get("triggerOperator") == "regex":
-            wrong = check_regex(value)
-        elif spec.get("triggerType") == "advanced":
+        if spec.get("triggerType") == "advanced":
             wrong = check_advanced(value)
         elif spec.get("triggerType") == "keyword" and not value.strip():
             wrong = "is empty but for blanks, which no message is"

@@ -100,8 +100,10 @@ class _Lowering:
         bots = list(self.apart(bots))
         self.clashes(bots)
         yield from bots
-        if objects and (placeholder := self.holders.placeholder(objects[0].ref.instance)):
+        if placeholder := self.holders.placeholder(objects[0].ref.instance):
             yield placeholder
+            if implied := self.holders.implied(objects[0].ref.instance):
+                yield self.settings(implied)
             if bots and not any(one.ref.kind == "Settings" for one in objects) and (made := self.first_settings(bots)):
                 yield made
 
@@ -397,6 +399,14 @@ class _Holders:
 
     def holder_of(self, instance: str) -> str | None:
         return self._holder.get(instance)
+
+    def implied(self, instance: str) -> Object | None:
+        """Settings for an instance that declares and has none: its first bot would make some, and be refused."""
+        if instance in self._declared or self._names[instance] in self._live:
+            return None
+        ref = Ref("Settings", instance, PLACEHOLDER)
+        spec = {**dict.fromkeys(_SETTINGS), **DEFAULTS, "speechToText": False}
+        return Object(ref=ref, spec=spec, at=self._at[instance].at)
 
     def placeholder(self, instance: str) -> Object | None:
         """The credentials that stand in Settings which cannot hold the account."""

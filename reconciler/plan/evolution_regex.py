@@ -1,6 +1,6 @@
 """Patterns written for RE2, as JavaScript's `new RegExp(value)` takes them. PURE.
 
-Before it come declared triggers; after it `evolution.check_regex` judges what is left. JavaScript has no `(?i)` at the
+Before it come declared triggers; `desired.links` asks what is wrong with them. JavaScript has no `(?i)` at the
 start of a pattern, so the letters are written in both cases; what it would take but read otherwise is named.
 """
 
@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Final
+
+from reconciler.plan.evolution import check_regex
+from reconciler.plan.pattern import Beyond
 
 _PIECE: Final = re.compile(
     r"""\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|.)   # an escape
@@ -39,6 +42,17 @@ def both_cases(pattern: str) -> str:
     if rest == pattern or _NUMBERED.search(rest) or foreign_syntax(rest) is not None:
         return pattern
     return "".join(_folded(rest))
+
+
+def wrong_pattern(pattern: str) -> str | None:
+    """What is wrong with a declared pattern on an Evolution API server, whose JavaScript searches it, or None."""
+    lowered = both_cases(pattern)
+    if (said := foreign_syntax(lowered)) is not None:
+        return said
+    try:
+        return check_regex(lowered)
+    except Beyond:
+        return None  # JavaScript takes it; only what it matches is not known here
 
 
 def foreign_syntax(pattern: str) -> str | None:

@@ -403,6 +403,43 @@ def test_a_cache_that_cannot_be_written_harms_nobody(repo: Repo, tmp_path: Path)
     assert read(repo, repo.commit(FILES), LOCAL, tmp_path / "absent" / "documents.cache").objects
 
 
+# --- patterns of triggers, by what searches them ---------------------------------------------------------------
+
+EVOLUTION = Target(name="evo", type="evolution", url="http://127.0.0.1:1", api_key={"env": "K"})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "on_runtime", "on_evolution"),
+    [
+        ("^a+$", "", ""),
+        ("(?i)\\bhello\\b", "", ""),  # JavaScript gets both cases of each letter
+        ("a(?=b)", "RE2 refuses this pattern", ""),
+        ("(a)\\1", "RE2 refuses this pattern", ""),
+        ("a(?i)b", "", "JavaScript refuses this pattern: invalid group"),
+        ("\\pL+", "", "JavaScript reads \\p in the pattern as the letter p"),
+        ("[[:alpha:]]", "", "JavaScript does not read [:alpha:]"),
+        ("(a", "RE2 refuses this pattern", "JavaScript refuses this pattern: unterminated group"),
+    ],
+)
+def test_a_pattern_is_judged_by_what_searches_it(
+    repo: Repo, pattern: str, on_runtime: str, on_evolution: str, tmp_path: Path
+) -> None:
+    bot = BOT.replace("Operator: equals", "Operator: regex").replace("triggerValue: no", f"triggerValue: '{pattern}'")
+    commit = repo.commit({**FILES, "bots/bistro/one.yaml": bot})
+    for target, expected in ((LOCAL, on_runtime), (EVOLUTION, on_evolution)):
+        for _ in range(2):  # the second time from the cache, which both share
+            try:
+                read(repo, commit, target, tmp_path / "documents.cache")
+                found = ""
+            except InvalidBots as error:
+                (problem,) = error.problems
+                found = problem.message
+                assert (problem.path, problem.line, problem.pointer) == ("bots/bistro/one.yaml", 9, "spec.triggerValue")
+                assert ("overlay" in problem.hint) == (target is EVOLUTION)
+            assert found.startswith(expected), target.name
+            assert bool(found) == bool(expected), target.name
+
+
 # --- whole fleets --------------------------------------------------------------------------------------------
 
 
