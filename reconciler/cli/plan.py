@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from reconciler.cli.context import context
 from reconciler.cli.output import put, put_json, show_error
 from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, allowed, connect, labels, print_plan, site
 from reconciler.errors import Misuse, ReconcilerError, Refusal
 
 if TYPE_CHECKING:
-    from reconciler.model import Gates, Plan
+    from reconciler.model import Desired, Gates, Plan
 
 CHANGES, ERROR = 2, 1  # exit codes of --detailed-exitcode
 
@@ -125,4 +126,23 @@ async def fresh_plan(
     wanted = Wanted(commit, config, chosen, desired)
     allow |= allowances(here.repository, commit)
     plan = make_plan(here, wanted, desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
-    return plan, allow, chosen.gates
+    return with_models(plan, desired), allow, chosen.gates
+
+
+def with_models(plan: Plan, desired: Desired) -> Plan:
+    """The plan with a note for each model that goes, as the loop last read of it; asks nobody."""
+    from datetime import UTC, datetime
+
+    from reconciler.plan.retire import notes, retiring, uses
+
+    path = context.data.loop_database
+    if not path.exists():
+        return plan
+    import msgspec
+
+    from reconciler.reconcile.history import History
+
+    with History(path) as history:
+        lists = history.listings.lists(plan.target)
+    found = retiring(uses(desired), lists, datetime.now(UTC).date())
+    return msgspec.structs.replace(plan, notes=(*plan.notes, *notes(found)))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -16,7 +17,7 @@ from reconciler.cli.site import connect, site
 
 if TYPE_CHECKING:
     from reconciler.reconcile.course import Closing
-    from reconciler.model import Target
+    from reconciler.model import Account, Target
     from reconciler.reconcile.once import Ended
 
 _SHOWN: Final = 20  # changes of a pass; `show` has them all
@@ -69,7 +70,15 @@ async def _run(data: os.PathLike[str], names: tuple[str, ...], until_stdin_close
         repository = context.repository
         return connect(target, read_config(repository, repository.resolve("HEAD")).name, parallel)
 
-    await run_loop(site(), Path(data), names, connected, stop=stop, parallel=parallel, told=_Teller())
+    await run_loop(
+        site(), Path(data), names, connected, stop=stop, parallel=parallel, told=_Teller(), ask_models=_models
+    )
+
+
+async def _models(account: Account) -> Mapping[str, str | None]:
+    from reconciler.llm.lists import listed
+
+    return await listed(account, context.environment.openai_base_url)
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

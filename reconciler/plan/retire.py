@@ -182,6 +182,7 @@ def documents(found: Iterable[Retiring]) -> list[dict[str, Any]]:
             "shutdownDate": one.date,
             "days": one.days,
             "replacement": one.replacement,
+            "text": one.text,
         }
         for one in found
     ]

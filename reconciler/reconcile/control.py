@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from reconciler.errors import Misuse, ReconcilerError, Unavailable
 from reconciler.model import Config
+from reconciler.plan.retire import documents
 from reconciler.reconcile.history import GOOD, Drifted, History, PassRow, Source, StepRow, TargetRow
 from reconciler.reconcile.holds import Quarantined, Rollback, Suspended
 from reconciler.reconcile.locks import loop_runs, one_pass
@@ -37,6 +38,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     message: str
     drift: list[Drifted]
     notes: list[str]
+    retiring: list[dict[str, Any]]  # bots whose models go, as `plan.retire.documents` says them
     checked: float
     last_pass: int | None
     attempts: int
@@ -194,6 +196,7 @@ def _state(history: History, row: TargetRow, commit: str | None, running: bool, 
         message=row.message,
         drift=drift,
         notes=row.notes,
+        retiring=documents(history.listings.retiring(row.target)),
         checked=row.checked,
         last_pass=row.last_pass,
         attempts=row.attempts,

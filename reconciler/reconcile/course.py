@@ -19,7 +19,7 @@ from typing import Final, Protocol
 import msgspec
 
 from reconciler.desired.times import after, cron
-from reconciler.model import Live, Ref, Sync, Target
+from reconciler.model import Desired, Live, Ref, Sync, Target
 from reconciler.plan.order import Step
 from reconciler.reconcile.apply import Reach, Together
 from reconciler.reconcile.history import GOOD, History
@@ -75,6 +75,16 @@ class Course:
         if self._reach is not None:
             await self._reach.close()
             self._reach = None
+
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return self._name
+
+    @property
+    def desired(self) -> Desired | None:
+        """What the commit in force declares, keys resolved; None before one could be read."""
+        return self._memory.resolved
 
     def asked(self) -> list[int]:
         """Requests that its next pass would answer."""

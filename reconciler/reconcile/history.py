@@ -20,6 +20,7 @@ from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
 from reconciler.plan.render import field_document, shown_spec
 from reconciler.reconcile.history_tables import SCHEMA, alone, migrate, transaction
+from reconciler.reconcile.listings import Listings
 from reconciler.reconcile.holds import Holds, Rollback
 
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
@@ -129,6 +130,7 @@ class History:
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self.holds = Holds(self._db)
+            self.listings = Listings(self._db)
         except (sqlite3.OperationalError, OSError) as error:
             raise Unavailable(f"the history {path} cannot be opened: {error}") from error
         except sqlite3.DatabaseError as error:

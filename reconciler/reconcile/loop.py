@@ -18,6 +18,7 @@ from reconciler.reconcile.course import Closing, Connect, Course, Running, Told
 from reconciler.reconcile.follow import Follower
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import the_one_loop
+from reconciler.reconcile.models import Ask, Models
 from reconciler.reconcile.once import Site
 from reconciler.reconcile.wake import Wake, follow, knocked
 
@@ -34,12 +35,14 @@ async def run_loop(
     parallel: int = 10,
     told: Told | None = None,
     clone: Clone | None = None,
+    ask_models: Ask | None = None,
 ) -> None:
     """Runs passes of `targets` until `stop` is set; a running step ends first.
 
     `connect` makes a target's connection anew after it did not answer, in case its address changed. `told` hears of
-    each pass as it ends, with its plan and commit. `clone` is what is fetched, where `site` is a remote's. Raises
-    Misuse where another loop runs on this data folder.
+    each pass as it ends, with its plan and commit. `clone` is what is fetched, where `site` is a remote's. `ask_models`
+    reads an account's list of models; without it none is read. Raises Misuse where another loop runs on this data
+    folder.
     """
     with the_one_loop(data), History(data / "loop.db") as history:
         wake = Wake()
@@ -49,6 +52,7 @@ async def run_loop(
         )
         courses = [Course(running, name) for name in targets]
         follower = Follower(clone, data, history, wake.set, stop) if clone is not None else None
+        models = Models(history, ask_models) if ask_models is not None else None
         door = knocked(data)
         helpers = [asyncio.create_task(follow(site.repository, data, wake)), asyncio.create_task(_end(stop, wake))]
         try:
@@ -61,6 +65,8 @@ async def run_loop(
                 for course in courses:
                     if not stop.is_set():
                         await course.look(heads.commit())
+                if models is not None:
+                    models.look((course.name, course.desired) for course in courses)
                 left = [course.left() for course in courses]
                 await wake.wait(min([*left, follower.left()] if follower is not None else left))
         finally:
@@ -71,6 +77,8 @@ async def run_loop(
                     await helper
             if follower is not None:
                 await follower.close()
+            if models is not None:
+                await models.close()
             for course in courses:
                 await course.close()
 

@@ -81,6 +81,7 @@ def test_the_soonest_come_first_and_bots_of_one_model_share_a_line() -> None:
         "shutdownDate": "2026-12-11",
         "days": 18,
         "replacement": "gpt-5.6-sol",
+        "text": "gpt-5 goes on 2026-12-11, in 18 days: gpt-5.6-sol replaces it",
     }
 
 
