@@ -86,10 +86,11 @@ class _Parser:
                 literal, end, _ = self.source[self.at :].partition("\\E")
                 self.at += len(literal) + len(end)
                 parts += [self.letter(ord(letter)) for letter in literal]
-                if literal:
-                    parts[-1] = self.repeated(parts[-1])
-                continue
-            parts.append(self.repeated(self.atom()))
+            elif (node := self.atom()) is not None:
+                parts.append(node)
+            if parts:  # what leaves nothing, such as (?i), lets a repeat stand for what was before it
+                parts[-1] = self.repeated(parts[-1])
+        parts = [part for part in parts if part != Sequence(())]
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
     def repeated(self, node: Node) -> Node:
@@ -117,7 +118,7 @@ class _Parser:
         self.at += len(inside) + 2
         return int(first), (int(last) if last else None) if comma else int(first)
 
-    def atom(self) -> Node:
+    def atom(self) -> Node | None:
         letter = self.next()
         match letter:
             case "^":
@@ -137,14 +138,14 @@ class _Parser:
     def letter(self, code: int) -> Chars:
         return Chars(_folded(code) if "i" in self.flags else one(code))
 
-    def group(self) -> Node:
+    def group(self) -> Node | None:
         kept = self.flags
         if self.take("?P<") or (self.take("?<")):
             self.until(">")
         elif self.take("?"):
             self.flags = self.changed()
             if self.source[self.at - 1] == ")":
-                return Sequence(())  # (?i): from here to the end of the group
+                return None  # (?i): from here to the end of the group
         self.depth += 1
         if self.depth > _DEEPEST:
             raise Beyond(f"its groups are more than {_DEEPEST} deep")

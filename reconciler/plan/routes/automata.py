@@ -237,9 +237,7 @@ def _anchored(tree: Node) -> bool:
         case Edge(place):
             return place == "start"
         case Sequence(parts):
-            return any(_anchored(part) for part in parts[:1]) or (
-                len(parts) > 1 and parts[0] == Sequence(()) and _anchored(Sequence(parts[1:]))
-            )
+            return bool(parts) and _anchored(parts[0])
         case Choice(ways):
             return all(map(_anchored, ways))
     return False
