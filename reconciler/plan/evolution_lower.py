@@ -102,10 +102,8 @@ class _Lowering:
         yield from bots
         if placeholder := self.holders.placeholder(objects[0].ref.instance):
             yield placeholder
-            if implied := self.holders.implied(objects[0].ref.instance):
-                yield self.settings(implied)
-            if bots and not any(one.ref.kind == "Settings" for one in objects) and (made := self.first_settings(bots)):
-                yield made
+        if bots and (implied := self.holders.implied(objects[0].ref.instance)):
+            yield self.settings(implied)
 
     # --- one object --------------------------------------------------------------------------------------------
 
@@ -166,15 +164,6 @@ class _Lowering:
         self.units(one, spec)
         self.texts(one, spec)
         return _with(one, spec)
-
-    def first_settings(self, bots: list[Object]) -> Object | None:
-        """Settings for an instance that has none, where its first bot would fail to make them: its account is taken."""
-        here = bots[0].ref.instance
-        live = self.live.objects if self.live is not None else ()
-        if any(one.kind == "Settings" and one.instance == self.names[here] for one in live):
-            return None
-        spec = {**DEFAULTS, "credentials": PLACEHOLDER, "speechToText": False, "fallbackBot": None}
-        return self.settings(Object(ref=Ref("Settings", here, "default"), spec=spec, at=bots[0].at))
 
     def bot(self, one: Object, assistants: Mapping[str, Object]) -> Object:
         spec = {field: one.spec.get(field) for field in _BOT}
@@ -401,8 +390,11 @@ class _Holders:
         return self._holder.get(instance)
 
     def implied(self, instance: str) -> Object | None:
-        """Settings for an instance that declares and has none: its first bot would make some, and be refused."""
-        if instance in self._declared or self._names[instance] in self._live:
+        """Settings for an instance that declares and has none.
+
+        The server would make some of whichever bot comes first, and refuse that bot where its account is held.
+        """
+        if instance in self._declared or self._names[instance] in self._live or instance not in self._at:
             return None
         ref = Ref("Settings", instance, PLACEHOLDER)
         spec = {**dict.fromkeys(_SETTINGS), **DEFAULTS, "speechToText": False}

@@ -97,18 +97,18 @@ class Held:
     def __init__(self) -> None:
         self.status = 0
         self._head: list[tuple[bytes, bytes]] = []
-        self._body = b""
+        self.body = b""
 
     async def take(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status, self._head = message["status"], list(message["headers"])
         else:
-            self._body += message.get("body", b"")
+            self.body += message.get("body", b"")
 
     async def give(self, send: Send, of: float = 1.0) -> None:
         """Sends it, or a part of it under the length of the whole."""
         await send({"type": "http.response.start", "status": self.status, "headers": self._head})
-        part = self._body[: int(len(self._body) * of)]
+        part = self.body[: int(len(self.body) * of)]
         await send({"type": "http.response.body", "body": part, "more_body": of < 1})
 
 

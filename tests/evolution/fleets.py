@@ -6,6 +6,7 @@ server. `wild` draws triggers, models, texts, keys and references without lookin
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from hypothesis import strategies as st
@@ -59,13 +60,22 @@ _KINDS: list[dict[str, Any]] = [
     {"botType": "assistant", "assistantId": "concierge", "model": None, "maxTokens": None},
     {"botType": "assistant", "assistantId": "concierge", "maxTokens": 100},
 ]
-_LONG = {"unknownMessage": ["x" * 100, "x" * 101], "keywordFinish": ["x" * 100, "x" * 101]}
+_LONG: list[dict[str, Any]] = [
+    {field: "x" * size} for field in ("unknownMessage", "keywordFinish") for size in (100, 101)
+]
 
 
-def _some(draw: st.DrawFn, table: dict[str, list[Any]], most: int) -> dict[str, Any]:
-    """Values for a few fields of a table; the others keep their defaults."""
-    fields: list[str] = draw(st.lists(st.sampled_from(sorted(table)), max_size=most, unique=True))
-    return {field: draw(st.sampled_from(table[field])) for field in fields}
+def _presets(table: dict[str, list[Any]], most: int) -> list[dict[str, Any]]:
+    """Values for a few fields of a table, the others keep their defaults; drawn here, for a draw of each is slow."""
+    chance = random.Random(1)
+    found: list[dict[str, Any]] = [{}]
+    for _ in range(60):
+        fields = chance.sample(sorted(table), chance.randint(1, most))
+        found.append({field: chance.choice(table[field]) for field in fields})
+    return found
+
+
+_BEHAVIOURS, _OWNS = st.sampled_from(_presets(_BEHAVIOUR, 3)), st.sampled_from(_presets(_OWN, 3))
 
 
 def _accounts(draw: st.DrawFn, instance: str, wild: bool) -> list[Object]:
@@ -87,9 +97,9 @@ def _bots(draw: st.DrawFn, instance: str, accounts: list[str], wild: bool, forme
     for at, name in enumerate(names):
         former = draw(st.sampled_from([None, None, *formers]))
         trigger = draw(st.sampled_from(triggers)) if wild else triggers[at]
-        fields = _some(draw, _BEHAVIOUR, 3) | _some(draw, _OWN, 3)
+        fields = draw(_BEHAVIOURS) | draw(_OWNS)
         if wild and draw(st.integers(0, 5)) == 0:
-            fields |= _some(draw, _LONG, 1)
+            fields |= draw(st.sampled_from(_LONG))
         fields |= draw(st.sampled_from(_KINDS))
         fields |= {"credentials": draw(st.sampled_from(accounts)), **trigger}
         bots.append(declared("Bot", name, instance, formerly=former if former not in names else None, **fields))
@@ -116,7 +126,7 @@ def _fleet(draw: st.DrawFn, wild: bool, commit: str, after: Desired | None) -> D
             host = {"assistantId": "concierge", "instructions": told, "model": "gpt-4o"}
             objects.append(declared("Assistant", "concierge", instance, **host))
         if draw(st.booleans()):
-            fields = _some(draw, _BEHAVIOUR, 3)
+            fields = dict(draw(_BEHAVIOURS))
             account = draw(st.sampled_from([None, *accounts]))
             alone = wild or not any(one.spec["apiKey"] == Secret(SHARED) for one in credentials)
             fallback = draw(st.sampled_from([None, *(one.ref.name for one in bots)]))

@@ -1,17 +1,20 @@
 """The Evolution target against the server in this process: plans, applies, faults on the wire, what is there at last.
 
-`World` plans as `reconcile.once` does, without git. Its wire is an httpx transport, so that a thousand fleets take
+`World` plans as `reconcile.once` does, without git. Its wire stands where httpx does, so that a thousand fleets take
 seconds; `test_wire` shows the same over real sockets.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from collections.abc import Collection
+from typing import Any, cast
+from urllib.parse import unquote
 
 import httpx
 import msgspec
+from starlette.types import Message
 
 from reconciler.live.evolution import Evolution
 from reconciler.model import Desired, Gates, Live, Object, Plan, Secret, split_mark
@@ -21,7 +24,7 @@ from reconciler.plan.order import Step, order
 from reconciler.plan.profile import profile_of
 from reconciler.reconcile.apply import Ending, Walked, walk
 from tests.evolution.app import Calls
-from tests.evolution.faults import Fault, Kind
+from tests.evolution.faults import Fault, Held, Kind
 from tests.evolution.rules import Row, Store
 from tests.evolution.serve import KEY, MODELS
 
@@ -32,46 +35,93 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Wire(httpx.AsyncBaseTransport):
-    """Carries requests to the server, or has faults; `refused` are the answers that blame the caller."""
+class Sent(msgspec.Struct):
+    """A request on its way."""
+
+    method: str
+    path: str
+    content: bytes | None
+    headers: dict[str, str]
+
+
+class Wire:
+    """Carries a client's requests to the server in its place of `httpx.AsyncClient`, or has faults.
+
+    `refused` are the answers that blame the caller. `killed_at`: the number of the request, from 1, at which the
+    process ends, after the server acted if `acting`.
+    """
 
     def __init__(self, server: Calls) -> None:
-        self._app = httpx.ASGITransport(server.app())
+        self._app = server.app()
         self.armed: list[Fault] = []
         self.sent: list[str] = []
         self.refused: list[str] = []
+        self.killed_at: int | None = None
+        self.acting = False
 
-    def fault(self, kind: Kind, at: int, seconds: float = 0.001) -> None:
-        """Arms a fault for the `at`th request from now, from 1."""
-        self.armed.append(Fault(kind, at=len(self.sent) + at, seconds=seconds))
+    def fault(self, kind: Kind, at: int, times: int = 1) -> Fault:
+        """Arms a fault for the `at`th request from now, from 1, and those after it."""
+        made = Fault(kind, times=times, seconds=0.001)
+        made.at = len(self.sent) + at
+        self.armed.append(made)
+        return made
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        line = f"{request.method} {request.url.path}"
+    def build_request(self, method: str, path: str, *, content: bytes | None, headers: dict[str, str]) -> Sent:
+        return Sent(method, path, content, headers)
+
+    async def send(self, request: Sent, *, stream: bool) -> httpx.Response:
+        line = f"{request.method} {request.path}"
         self.sent.append(line)
+        killed = len(self.sent) == self.killed_at
+        if killed and not self.acting:
+            raise Killed
         fault = next((one for one in self.armed if one.strikes(len(self.sent), line)), None)
-        if fault is None:
-            return await self._act(request, line)
+        if fault is None or killed:
+            answer = await self._act(request, line)
+            if killed:
+                raise Killed
+            return answer
         fault.hits += 1
+        if fault.at is not None:
+            fault.at += 1
         match fault.kind:
             case "refuse":
-                raise httpx.ConnectError("connection refused", request=request)
+                raise httpx.ConnectError("connection refused")
             case "reset":
-                raise httpx.ReadError("connection reset", request=request)
+                raise httpx.ReadError("connection reset")
             case "reset-after" | "truncated":
                 await self._act(request, line)
-                raise httpx.RemoteProtocolError("the connection ended within the answer", request=request)
+                raise httpx.RemoteProtocolError("the connection ended within the answer")
             case "500-after" | "502-after":
                 await self._act(request, line)
             case "slow":
                 return await self._act(request, line)
         headers = {"retry-after": f"{fault.seconds:g}"} if fault.kind == "429" else {}
-        return httpx.Response(int(fault.kind[:3]), headers=headers, html="<h1>try again later</h1>", request=request)
+        return httpx.Response(int(fault.kind[:3]), headers=headers, html="<h1>try again later</h1>")
 
-    async def _act(self, request: httpx.Request, line: str) -> httpx.Response:
-        answer = await self._app.handle_async_request(request)
-        if answer.status_code >= 400:
-            self.refused.append(f"{line}: {answer.status_code} {(await answer.aread()).decode()}")
+    async def _act(self, request: Sent, line: str) -> httpx.Response:
+        headers = {"apikey": KEY, **request.headers}
+        scope = {
+            "type": "http",
+            "method": request.method,
+            "raw_path": request.path.encode(),
+            "path": unquote(request.path),
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        held = Held()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": request.content or b"", "more_body": False}
+
+        await self._app(scope, receive, held.take)
+        answer = httpx.Response(held.status, content=held.body)
+        if held.status >= 400:
+            self.refused.append(f"{line}: {held.status} {held.body.decode()}")
         return answer
+
+    async def aclose(self) -> None:
+        pass
 
 
 class World:
@@ -87,8 +137,7 @@ class World:
     def connect(self) -> Evolution:
         """The target as a new process reaches it."""
         target = Evolution("http://127.0.0.1:1", KEY, source=self.source)
-        http = httpx.AsyncClient(transport=self.wire, base_url="http://127.0.0.1:1", headers={"apikey": KEY})
-        target._client._http = http
+        target._client._http = cast(httpx.AsyncClient, self.wire)
         return target
 
     async def read(self) -> Live:
@@ -109,6 +158,14 @@ class World:
         """Raises PlanRefused."""
         gate(plan, ("empty",), ANYTHING)
         return await walk(order(plan), plan.ids, self.target, record or Recorder())
+
+    async def ended(self) -> None:
+        """What a killed process had under way ends with it; a new one takes its place."""
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        self.target = self.connect()
 
     def wrong(self, wanted: Desired) -> list[str]:
         """How the server's own rows differ from what is declared, read without the code that wrote them."""
@@ -211,6 +268,3 @@ def _wrong_settings(one: Object, row: Row) -> Any:
     name = None if fallback is None else split_mark(fallback["description"])[1]
     if (name.name if name else None) != one.spec["fallbackBot"]:
         yield f"{one.ref}: falls back to {name}, declared is {one.spec['fallbackBot']}"
-
-
-Run = Callable[[], Awaitable[None]]
