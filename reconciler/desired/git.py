@@ -105,6 +105,16 @@ class Repository:
         """How many commits of `until` are not of `since`."""
         return int(self._git("rev-list", "--count", f"{since}..{until}"))
 
+    def first_parents(self, since: str, until: str, limit: int) -> list[str]:
+        """The commits of `until`'s own line (its first parents) that `since` does not have, newest first.
+
+        Empty where one of them is not here, as in a shallow clone.
+        """
+        span = ("--first-parent", f"--max-count={limit}", f"{since}..{until}")
+        if self._commit(since) is None or self._commit(until) is None:
+            return []
+        return self._git("rev-list", *span, "--").decode().split()
+
     def before_changes(self, path: str, since: str, until: str, limit: int) -> list[str]:
         """The states of a file before each of its changes after `since` up to `until`: commits, newest first."""
         span = ("--format=%P", f"--max-count={limit}", f"{since}..{until}")

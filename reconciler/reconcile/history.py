@@ -20,8 +20,9 @@ from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
 from reconciler.plan.render import field_document, shown_spec
 from reconciler.reconcile.history_tables import SCHEMA, alone, migrate, transaction
-from reconciler.reconcile.listings import Listings
 from reconciler.reconcile.holds import Holds, Rollback
+from reconciler.reconcile.listings import Listings
+from reconciler.reconcile.told import Told
 
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
 _MADE: Final = 500  # characters kept of a field's value where the object was made
@@ -130,6 +131,7 @@ class History:
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self.holds = Holds(self._db)
+            self.told = Told(self._db)
             self.listings = Listings(self._db)
         except (sqlite3.OperationalError, OSError) as error:
             raise Unavailable(f"the history {path} cannot be opened: {error}") from error
@@ -229,6 +231,20 @@ class History:
         """How many of the passes that are kept ended how."""
         rows = self._db.execute("SELECT outcome, count(*) FROM passes WHERE target=? GROUP BY 1", (target,))
         return {str(outcome): int(count) for outcome, count in rows}
+
+    def step_outcomes(self, target: str) -> dict[tuple[str, str], int]:
+        """How many steps of the passes that are kept did what (create, update, delete) and ended how."""
+        rows = self._db.execute(
+            "SELECT action, steps.outcome, count(*) FROM steps JOIN passes ON passes.id = pass WHERE target=?"
+            " GROUP BY 1, 2",
+            (target,),
+        )
+        return {(str(action), str(outcome)): int(count) for action, outcome, count in rows}
+
+    def seconds(self, target: str) -> float | None:
+        """How long the newest pass that is kept took."""
+        last = self.last(target)
+        return last.ended - last.started if last is not None and last.ended is not None else None
 
     def one(self, number: int) -> PassRow | None:
         """The pass of a number."""

@@ -74,12 +74,14 @@ class Holds:
 
     def quarantined(self, target: str, commit: str | None) -> Quarantined | None:
         """What is known of a commit that was rolled back; None for all others."""
-        row = self._db.execute(
-            "SELECT bad, good, since, allow FROM quarantined WHERE target=? AND bad=?", (target, commit)
-        ).fetchone()
-        if row is None:
-            return None
-        return Quarantined(**{**dict(row), "allow": tuple(msgspec.json.decode(row["allow"]))})
+        return next((one for one in self.all(target) if one.bad == commit), None)
+
+    def all(self, target: str) -> list[Quarantined]:
+        """The commits of a target that were rolled back, the newest first."""
+        rows = self._db.execute(
+            "SELECT bad, good, since, allow FROM quarantined WHERE target=? ORDER BY since DESC, bad", (target,)
+        )
+        return [Quarantined(**{**dict(row), "allow": tuple(msgspec.json.decode(row["allow"]))}) for row in rows]
 
     def last_good(self, target: str, bad: str) -> str | None:
         """The commit that was last applied whole before `bad`, of those that were not rolled back."""

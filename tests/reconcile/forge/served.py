@@ -115,7 +115,7 @@ class Served:
                 return self._refused()
             if (fault := self._too_long(body)) is not None:
                 return fault
-            return 201, {}, self._shown(self.comment(token["user"], body["body"]))
+            return 201, {}, self._shown(self.comment(token["user"], body["body"], pull=number))
         if found := re.fullmatch(r"/issues/comments/(\d+)", path):
             one = next((c for c in self.comments if c["id"] == int(found[1])), None)
             if one is None:
@@ -189,7 +189,7 @@ class Served:
                 return self._refused()
             if len(body["body"]) > 1_000_000:
                 return 400, {}, {"message": {"note": ["is too long (maximum is 1000000 characters)"]}}
-            return 201, {}, self._note(self.comment(token["user"], body["body"]))
+            return 201, {}, self._note(self.comment(token["user"], body["body"], pull=number))
         if found := re.fullmatch(r"/merge_requests/\d+/notes/(\d+)", path):
             one = next((c for c in self.comments if c["id"] == int(found[1])), None)
             if one is None:
