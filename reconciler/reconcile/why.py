@@ -16,6 +16,9 @@ from reconciler.model import Desired, Line, Plan, Ref, TargetType
 from reconciler.plan import evolution
 from reconciler.plan.profile import profile_of
 from reconciler.plan.render import field_lines
+from reconciler.plan.routes.answer import fleet_of
+from reconciler.plan.routes.prove import unreachable
+from reconciler.plan.routes.say import why_never
 from reconciler.reconcile.history import GOOD, History
 from reconciler.reconcile.rehearse import line_of
 from reconciler.talk.match import Asked, explain
@@ -95,12 +98,14 @@ def answering(desired: Desired, ref: Ref, type: TargetType = "runtime") -> list[
     is_fallback = line.settings is not None and line.settings.openai_id_fallback == bot.id
     if not bot.enabled and not (is_fallback and type == "evolution"):  # which asks its fallback bot all the same
         return [Finding("never answers", "it is disabled (`enabled: false`)")]
-    if is_fallback:
-        return _as_fallback(line, bot.trigger_type)
-    if bot.trigger_type == "none":
-        return [
-            Finding("never answers", "its trigger is `none`, and it is not the fallback bot of its instance's Settings")
-        ]
+    if is_fallback and bot.trigger_type == "none":
+        return _as_fallback(line)
+    fleet = fleet_of(profile_of(type).lower(desired, None).desired, ref.instance)
+    proven = unreachable(fleet, type, bot.id)
+    if proven.unreachable:
+        return [Finding("never answers", why_never(one)) for one in proven.unreachable]
+    if proven.not_proven:
+        return [Finding("note", f"{one.question} is not proven: {one.reason}") for one in proven.not_proven]
     if bot.trigger_type == "keyword" and bot.trigger_operator != "regex" and bot.trigger_value:
         asked, why = asked_of(desired, ref.instance, bot.trigger_value, type)
         if why:
@@ -112,8 +117,8 @@ def answering(desired: Desired, ref: Ref, type: TargetType = "runtime") -> list[
     return []
 
 
-def _as_fallback(line: Line, trigger: str) -> list[Finding]:
+def _as_fallback(line: Line) -> list[Finding]:
     every = next((one for one in line.bots if one.enabled and one.trigger_type == "all"), None)
-    if trigger != "none" or every is None:
+    if every is None:
         return []
     return [Finding("never answers", f"it is the fallback bot, but {every.id} takes every message (trigger `all`)")]

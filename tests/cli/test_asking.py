@@ -94,6 +94,14 @@ def test_route_asks_in_order(cli: Cli, repo: Repo) -> None:
             "note           'menu' alone starts b (equals), which is asked before it",
         ),
         ({"a": keyword("a", "menu"), "b": keyword("b", "Menu", "contains")}, "nothing stands in its way"),
+        (
+            {"a": keyword("a", "menu please", "contains"), "b": keyword("b", "(?i)m[e3]nu", "regex")},
+            "never answers  b takes all its messages and is asked before it: 'menu please' starts b",
+        ),
+        (
+            {"a": keyword("a", "(abcd){900}", "regex")},
+            "note           whether it ever answers is not proven: it is too large",
+        ),
     ],
 )
 def test_why_a_bot_never_answers(cli: Cli, repo: Repo, files: dict[str, str], expected: str) -> None:
