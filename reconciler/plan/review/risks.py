@@ -34,6 +34,7 @@ def risks(base: Desired, head: Desired, plan: Plan, *, today: date, chats: Chats
     old = {one.ref: one for one in base.objects}
     new = {one.ref: one for one in head.objects}
     found = [risk for change in plan.changes for risk in _of(change, old, new, chats or {})]
+    found += _unprotected(old, new)
     found += _models(base, head, plan, today)
     return tuple(sorted(found, key=lambda one: (LEVELS.index(one.level), one.ref.instance, one.ref, one.rule)))
 
@@ -97,8 +98,6 @@ def _bot(one: Object, before: Mapping[str, Any], chats: Chats) -> Iterator[Risk]
     if before and most != least and (most is None or (least is not None and most > least)):
         shown = "no bound" if most is None else f"{most:,}"
         yield _risk("max-tokens", "human", one, f"maxTokens of {name} grows from {least:,} to {shown}", "maxTokens")
-    if before.get("protect") and not one.protect:
-        yield _risk("protect", "note", one, f"{name} is no longer protected", "")
     tools, had = _functions(spec), _functions(before)
     if more := sorted(tools - had):
         yield _risk("new-function", "note", one, f"{name} may now call {', '.join(more)}", "tools")
@@ -158,6 +157,13 @@ def _address(one: Object, before: Mapping[str, Any], field: str, *, created: boo
     if secret := secret_in(url):
         message = f"{field} of {_name(one.ref)} carries what looks like a secret in its address ({secret}=…)"
         yield _risk("secret", "human", one, f"{message}: whoever reads the repository has it", field)
+
+
+def _unprotected(old: Mapping[Ref, Object], new: Mapping[Ref, Object]) -> Iterator[Risk]:
+    """Objects that may be deleted from now on: no change of a plan, but the first step to one."""
+    for ref, was in old.items():
+        if was.protect and ref in new and not new[ref].protect:
+            yield _risk("unprotected", "note", new[ref], f"{ref} is no longer protected against being deleted", "")
 
 
 def _models(base: Desired, head: Desired, plan: Plan, today: date) -> Iterator[Risk]:

@@ -35,7 +35,7 @@ def size(text: str) -> int:
 
 def fit(sections: Sequence[Section], room: int, rest: str) -> str:
     """The sections one after the other in `room` units; `rest` says where that which was cut is to be found."""
-    wanted = [size(_written(one, [len(group.items) for group in one.groups], "")) for one in sections]
+    wanted = [size(_written(one, _all(one), "")) if any(_all(one)) else 0 for one in sections]
     rooms = [int(room * one.share) for one in sections]
     spare = room - sum(min(need, own) for need, own in zip(wanted, rooms, strict=True))
     out = []
@@ -49,12 +49,12 @@ def fit(sections: Sequence[Section], room: int, rest: str) -> str:
 
 
 def _fitted(section: Section, room: int, rest: str) -> str:
-    if not section.groups:
+    most = sum(len(group.items) for group in section.groups)
+    if not most:
         return ""
-    whole = _written(section, [len(group.items) for group in section.groups], "")
+    whole = _written(section, _all(section), "")
     if size(whole) <= room:
         return whole
-    most = sum(len(group.items) for group in section.groups)
     left = room - size(section.heading) - size(_cut(most, section.noun, rest))
     counts = [0] * len(section.groups)
     for number, group in enumerate(section.groups):
@@ -66,8 +66,6 @@ def _fitted(section: Section, room: int, rest: str) -> str:
             counts[number] += 1
         if left < 0:
             break
-    if left >= 0:
-        return _written(section, counts, "")
     return _written(section, counts, _cut(most - sum(counts), section.noun, rest))
 
 
@@ -78,7 +76,11 @@ def _written(section: Section, counts: Sequence[int], cut: str) -> str:
         for group, count in zip(section.groups, counts, strict=True)
         if count
     ]
-    return section.heading + "".join(rows) + cut if section.groups else ""
+    return section.heading + "".join(rows) + cut
+
+
+def _all(section: Section) -> list[int]:
+    return [len(group.items) for group in section.groups]
 
 
 def _cut(count: int, noun: str, rest: str) -> str:
