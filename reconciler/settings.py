@@ -106,6 +106,18 @@ class DataFolder:
         except FileNotFoundError:
             return None
 
+    @property
+    def served(self) -> Path:
+        """Where `up` writes the target that it serves."""
+        return self.path / "served"
+
+    def served_target(self) -> str | None:
+        """The target that the running `up` serves, where one runs."""
+        try:
+            return (self.served.read_text().strip() or None) if self.address.exists() else None
+        except FileNotFoundError:
+            return None
+
     def kept_key(self) -> str | None:
         """The global key that was made here, if one was."""
         try:

@@ -82,7 +82,7 @@ def _apply_saved(file: Path, allow: frozenset[str], parallel: int) -> Ended | No
 
     saved = load(file)
     try:
-        commit = context.repository.resolve(saved.commit)
+        commit = context.source.resolve(saved.commit)
     except Misuse as error:
         raise gone(saved, str(error)) from error
     with History(context.data.make().loop_database) as history:

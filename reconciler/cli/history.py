@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.cli.output import Format, put, put_json
-from reconciler.cli.site import history as records_here
 from reconciler.cli.site import when
 from reconciler.errors import Misuse
 
@@ -20,6 +20,9 @@ _SIGNS = {"create": "+", "update": "~", "delete": "-"}
 def history(
     limit: Annotated[int, typer.Option("--limit", help="How many, newest first.", min=1, max=1000)] = 20,
     target: Annotated[str | None, typer.Option("--target", help="Only this target.", metavar="NAME")] = None,
+    before: Annotated[
+        int | None, typer.Option("--before", help="Only passes with smaller numbers.", min=1, metavar="PASS")
+    ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.text,
 ) -> None:
     """Past passes, newest first: commit, what started each, changes, outcome, duration.
@@ -31,8 +34,9 @@ def history(
         reconciler history
         reconciler history --limit 5 --format json
     """
-    with records_here() as records:
-        found = records.passes(limit, target)
+    from reconciler.cli.loops import loop
+
+    found = loop().passes(limit, target, before)
     if format_ is Format.json:
         put_json(found)
         return
@@ -53,19 +57,21 @@ def show(
         reconciler show 12
         reconciler show 12 --format json
     """
-    with records_here() as records:
-        one = records.one(number)
-        if one is None:
-            raise Misuse(f"there is no pass {number}: see `reconciler history`")
-        steps = records.steps(number)
+    from reconciler.cli.loops import loop
+
+    shown = loop().one(number)
+    if shown is None:
+        raise Misuse(f"there is no pass {number}: see `reconciler history`")
     if format_ is Format.json:
-        put_json({"pass": one, "steps": steps})
+        put_json(shown)
         return
+    one, steps = shown.pass_, shown.steps
     put(_line(one))
     for line in one.message.splitlines():
         put(f"       {line}")
     for step in steps:
-        _show_step(step)
+        for line in step_lines(step):
+            put(f"  {line}")
 
 
 def _line(one: PassRow) -> str:
@@ -79,7 +85,8 @@ def _line(one: PassRow) -> str:
     return f"{about}  {did}  {took}{drift}{bad}"
 
 
-def _show_step(step: StepRow) -> None:
+def step_lines(step: StepRow) -> Iterator[str]:
+    """How a step ended, and what it changed."""
     from reconciler.model import FieldChange
     from reconciler.plan.render import field_lines
 
@@ -87,8 +94,8 @@ def _show_step(step: StepRow) -> None:
     note = f" ({step.note})" if step.note else ""
     origin = f" ({step.origin})" if step.origin != "pending" else ""
     message = f": {step.message}" if step.message else ""
-    put(f"  {step.outcome:8}{_SIGNS[step.action]} {step.kind} {name}{note}{origin}{message}")
+    yield f"{step.outcome:8}{_SIGNS[step.action]} {step.kind} {name}{note}{origin}{message}"
     if step.action == "update":
         for field in step.fields:
             for _, line in field_lines(FieldChange(**field)):
-                put(f"      {line}")
+                yield f"    {line}"

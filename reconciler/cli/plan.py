@@ -108,7 +108,7 @@ async def fresh_plan(
     from reconciler.desired.config import target_of
     from reconciler.reconcile.once import Wanted, allowances, config_of, make_plan, read_all
 
-    here = site()
+    here = site(worktree=worktree)
     commit, config = config_of(here.repository, ref, worktree=worktree)
     chosen = target_of(config, target)
     reach = connect(chosen, config.name)
@@ -126,11 +126,11 @@ async def fresh_plan(
     wanted = Wanted(commit, config, chosen, desired)
     allow |= allowances(here.repository, commit)
     plan = make_plan(here, wanted, desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
-    return with_models(plan, desired), allow, chosen.gates
+    return with_records(plan, desired), allow, chosen.gates
 
 
-def with_models(plan: Plan, desired: Desired) -> Plan:
-    """The plan with a note for each model that goes, as the loop last read of it; asks nobody."""
+def with_records(plan: Plan, desired: Desired) -> Plan:
+    """The plan with a note for a commit in quarantine and for each model that goes, as the loop's records say."""
     from datetime import UTC, datetime
 
     from reconciler.plan.retire import notes, retiring, uses
@@ -144,5 +144,9 @@ def with_models(plan: Plan, desired: Desired) -> Plan:
 
     with History(path) as history:
         lists = history.listings.lists(plan.target)
-    found = retiring(uses(desired), lists, datetime.now(UTC).date())
-    return msgspec.structs.replace(plan, notes=(*plan.notes, *notes(found)))
+        skipped = history.holds.quarantined(plan.target, plan.commit)
+    found = [*notes(retiring(uses(desired), lists, datetime.now(UTC).date()))]
+    if skipped is not None:
+        bad, good = skipped.bad[:8], skipped.good[:8]
+        found.insert(0, f"{bad} is quarantined: it was rolled back, and the loop applies {good} in its place")
+    return msgspec.structs.replace(plan, notes=(*plan.notes, *found))

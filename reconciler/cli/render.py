@@ -48,8 +48,9 @@ def render(
 
     if ref is not None and worktree:
         raise Misuse("--ref and --worktree exclude each other: name one")
-    repository = context.repository
-    commit = None if worktree else repository.resolve(ref or desired_ref(repository))
+    context.refresh()
+    repository = context.repository if worktree else context.source
+    commit = None if worktree else repository.resolve(ref or ("HEAD" if repository.pinned else desired_ref(repository)))
     config = read_config(repository, commit)
     desired = read_desired(repository, commit, config, target_of(config, target), documents_cache(repository))
     known = list(dict.fromkeys(object_.ref.instance for object_ in desired.objects))

@@ -6,19 +6,25 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Final
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from reconciler.cli.announcing import announcing
 from reconciler.cli.context import context
 from reconciler.cli.output import say
-from reconciler.cli.site import connect, site
+from reconciler.cli.site import Repo, connect
+from reconciler.errors import Misuse
 
 if TYPE_CHECKING:
-    from reconciler.reconcile.course import Closing
+    from reconciler.desired.remote import Clone
     from reconciler.model import Account, Target
+    from reconciler.reconcile.course import Closing
     from reconciler.reconcile.once import Ended
+    from reconciler.settings import DataFolder
 
 _SHOWN: Final = 20  # changes of a pass; `show` has them all
 _SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
@@ -31,31 +37,38 @@ def run(
             "--target", help="A target of reconciler.yaml; may be given again.  [default: all]", metavar="NAME"
         ),
     ] = None,
+    repo: Repo = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen", help="Serve /reconciler/*, /metrics and health there.", metavar="HOST:PORT", show_default=False
+        ),
+    ] = None,
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
     parallelism: Annotated[int, typer.Option(help="Calls to a target at a time.", min=1, max=100)] = 10,
 ) -> None:
     """The reconcile loop alone: what is committed is what runs on the targets, until it is told to stop.
 
     A pass is made at the start, when a commit comes, when `reconciler sync` asks, and when the interval ends. On
-    Ctrl-C or SIGTERM the running step ends first.
+    Ctrl-C or SIGTERM the running step ends first. With `--repo` the commits are those of a remote repository.
 
     Examples:
 
         reconciler run
         reconciler run --target production
+        reconciler run --repo https://github.com/acme/bots.git --listen 127.0.0.1:8090
     """
-    from reconciler.reconcile.once import commit_of
-
+    context.repo = repo
     folder = context.data.make()
-    here = site()
-    names = tuple(target) if target else tuple(one.name for one in commit_of(here.repository, None)[1].targets)
-    asyncio.run(_run(folder.path, names, until_stdin_closes, parallelism))
+    door = _door(listen, folder) if listen is not None else None
+    asyncio.run(_run(folder, tuple(target or ()), until_stdin_closes, parallelism, door))
 
 
-async def _run(data: os.PathLike[str], names: tuple[str, ...], until_stdin_closes: bool, parallel: int) -> None:
-    from pathlib import Path
-
+async def _run(
+    folder: DataFolder, names: tuple[str, ...], until_stdin_closes: bool, parallel: int, door: Door | None
+) -> None:
     from reconciler.reconcile.loop import run_loop
+    from reconciler.reconcile.once import Site, commit_of
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -67,18 +80,95 @@ async def _run(data: os.PathLike[str], names: tuple[str, ...], until_stdin_close
     def connected(target: Target) -> Closing:
         from reconciler.desired.config import read_config
 
-        repository = context.repository
+        repository = context.source
         return connect(target, read_config(repository, repository.resolve("HEAD")).name, parallel)
 
-    await run_loop(
-        site(), Path(data), names, connected, stop=stop, parallel=parallel, told=_Teller(), ask_models=_models
-    )
+    opened = asyncio.create_task(door(stop)) if door is not None else None
+    try:
+        if (clone := context.clone) is not None:
+            await _first_fetch(clone, folder, stop)
+        if stop.is_set():
+            return
+        here = Site(context.source, context.environment.variables, folder.documents)
+        names = names or tuple(one.name for one in commit_of(here.repository, None)[1].targets)
+        async with announcing(here.repository, folder, _Teller()) as told:
+            await run_loop(
+                here,
+                folder.path,
+                names,
+                connected,
+                stop=stop,
+                parallel=parallel,
+                told=told,
+                clone=clone,
+                ask_models=_models,
+            )
+    finally:
+        stop.set()
+        if opened is not None:
+            await opened
 
 
 async def _models(account: Account) -> Mapping[str, str | None]:
     from reconciler.llm.lists import listed
 
     return await listed(account, context.environment.openai_base_url)
+
+
+Door = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+
+
+def _door(listen: str, folder: DataFolder) -> Door:
+    """What serves the loop's own endpoints. Raises Misuse for an address that is none, or one that wants a key."""
+    from reconciler.cli.loops import beside, hook_secret, standings
+    from reconciler.cli.serve import global_key, own_key_for
+    from reconciler.runtime.server import bind, serve_loop, url_of
+
+    host, _, port = listen.rpartition(":")
+    if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
+        raise Misuse(f"--listen {listen}: write HOST:PORT, such as 127.0.0.1:8090")
+    host = host.strip("[]")
+    secret = hook_secret()
+    own_key_for(host)
+    listening = bind(host, int(port))
+    key, began = global_key(folder), time.time()
+
+    def ready() -> bool:
+        targets = beside(folder).status() if folder.loop_database.exists() else []
+        return any(one.checked >= began for one in targets)
+
+    async def serve(stop: asyncio.Event) -> None:
+        say(f"loop     {url_of(listening)}/reconciler/status")
+        await serve_loop(
+            listening,
+            stop,
+            beside(folder),
+            api_key=key,
+            hook_secret=secret,
+            ready=ready,
+            standings=standings(folder),
+        )
+
+    return serve
+
+
+async def _first_fetch(clone: Clone, folder: DataFolder, stop: asyncio.Event) -> None:
+    """Fetches until there is a commit to begin with; what goes wrong is said once for each reason."""
+    from reconciler.errors import ReconcilerError
+    from reconciler.reconcile.follow import fetch_once
+    from reconciler.reconcile.history import History
+
+    wait, said = 5.0, ""
+    with History(folder.loop_database) as history:
+        while clone.commit is None and not stop.is_set():
+            try:
+                await fetch_once(clone, folder.path, history)
+            except ReconcilerError as error:
+                if said != (said := str(error)):
+                    say(f"note     {error}; it is tried again")
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), wait)
+                wait = min(wait * 2, 180)
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

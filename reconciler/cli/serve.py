@@ -107,17 +107,11 @@ def prepare(
 ) -> tuple[Serving, socket.socket]:
     """The keys and the socket. Raises Misuse where the port is taken or an open address has no key of its own."""
     environment = context.environment
-    if not environment.api_key and not _loopback(host):
-        raise Misuse(f"listening on {host} needs a key of your own: set RECONCILER_API_KEY to a long random text")
+    own_key_for(host)
     from reconciler.runtime.server import Serving, bind
 
     listening = bind(host, port)
-    if environment.api_key:
-        key = environment.api_key
-    else:
-        key, made = folder.make_key()
-        if made:
-            say(f"API key  made and kept in {folder.path / 'api-key'} (RECONCILER_API_KEY is not set)")
+    key = global_key(folder)
     serving = Serving(
         database=folder.runtime_database,
         address=folder.address,
@@ -129,6 +123,22 @@ def prepare(
         **limits,
     )
     return serving, listening
+
+
+def own_key_for(host: str) -> None:
+    """Raises Misuse where an open address has no key of its own."""
+    if not context.environment.api_key and not _loopback(host):
+        raise Misuse(f"listening on {host} needs a key of your own: set RECONCILER_API_KEY to a long random text")
+
+
+def global_key(folder: DataFolder) -> str:
+    """The global key: the environment's, else the one kept in the data folder, made if there is none."""
+    if key := context.environment.api_key:
+        return key
+    key, made = folder.make_key()
+    if made:
+        say(f"API key  made and kept in {folder.path / 'api-key'} (RECONCILER_API_KEY is not set)")
+    return key
 
 
 def _loopback(host: str) -> bool:

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 TargetName = Annotated[
     str | None, typer.Option("--target", help="The target of reconciler.yaml.  [default: the first]", metavar="NAME")
 ]
+Repo = Annotated[
+    str | None,
+    typer.Option(
+        "--repo",
+        help="The remote repository to follow.  [default: RECONCILER_REPO, source.url of reconciler.yaml, else the one "
+        "here]",
+        metavar="URL",
+    ),
+]
 Ref = Annotated[
     str | None,
     typer.Option("--ref", help="The commit, branch or tag to take.  [default: source.ref of reconciler.yaml]"),
@@ -40,12 +49,15 @@ Allow = Annotated[
 ]
 
 
-def site() -> Site:
-    """The repository one stands in, with the cache of parsed documents where there is a data folder."""
+def site(*, worktree: bool = False) -> Site:
+    """The repository that is desired, newly fetched where it is a remote's, with the cache of parsed documents where
+    there is a data folder; `worktree`: the one at hand."""
     from reconciler.reconcile.once import Site
 
+    if not worktree:
+        context.refresh()
     cache = context.data.documents if context.data.path.is_dir() else None
-    return Site(context.repository, context.environment.variables, cache)
+    return Site(context.repository if worktree else context.source, context.environment.variables, cache)
 
 
 def connect(target: Target, source: str, parallel: int = 10) -> Closing:
@@ -91,8 +103,8 @@ def target_name(given: str | None) -> str:
     from reconciler.reconcile.once import commit_of
 
     try:
-        return target_of(commit_of(context.repository, None)[1], given).name
-    except InvalidBots:
+        return target_of(commit_of(context.source, None)[1], given).name
+    except (InvalidBots, Unavailable):
         with history() as records:
             known = [row.target for row in records.targets()]
         return given or next(iter(known), "local")

@@ -18,12 +18,12 @@ import typer
 from reconciler.cli.context import context
 from reconciler.cli.output import say
 from reconciler.cli.serve import AccessLog, Burst, Data, Host, Port, Private, Rate, only_one, prepare
+from reconciler.cli.site import Repo
 from reconciler.errors import Misuse
 from reconciler.settings import DataFolder
 
 if TYPE_CHECKING:
     from reconciler.model import Target
-    from reconciler.runtime.metrics import Standing
 
 _RESTART_MAX = 30.0  # seconds between two starts of a loop that keeps ending
 
@@ -35,6 +35,7 @@ def up(
     target: Annotated[
         str | None, typer.Option(help="The target to serve.  [default: the first of reconciler.yaml]")
     ] = None,
+    repo: Repo = None,
     allow_private_url: Private = None,
     rate_limit: Rate = 50,
     rate_burst: Burst = 200,
@@ -46,8 +47,15 @@ def up(
 
         reconciler up
         reconciler up --port 9000
+        reconciler up --repo https://github.com/acme/bots.git
     """
-    folder = (DataFolder(data) if data else context.data).make()
+    from reconciler.cli.loops import beside, hook_secret, standings
+
+    context.repo, secret = repo, hook_secret()
+    if data:
+        context.data = DataFolder(data)
+    folder = context.data.make()
+    context.refresh()
     served = _target(target)
     with only_one(folder):
         limits = {"rate": rate_limit, "burst": rate_burst}
@@ -58,14 +66,23 @@ def up(
 
         loop = _Loop(folder, served, _beside(), serving.api_key)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_server(serving, listening, ready=loop.ready, beside=loop.run, standings=loop.standings))
+            running = run_server(
+                serving,
+                listening,
+                ready=loop.ready,
+                beside=loop.run,
+                standings=standings(folder),
+                loop=beside(folder),
+                hook_secret=secret,
+            )
+            runner.run(running)
 
 
 def _target(name: str | None) -> Target:
     """The runtime target that this process is. Raises Misuse where there is none of that name."""
     from reconciler.desired.config import read_config
 
-    repository = context.repository
+    repository = context.source
     config = read_config(repository, repository.resolve("HEAD"))
     for target in config.targets:
         if target.type == "runtime" and name in (None, target.name):
@@ -78,7 +95,7 @@ def _beside() -> tuple[str, ...]:
     """The targets that the loop drives beside this process: Evolution API servers."""
     from reconciler.desired.config import read_config
 
-    repository = context.repository
+    repository = context.source
     config = read_config(repository, repository.resolve("HEAD"))
     return tuple(target.name for target in config.targets if target.type == "evolution")
 
@@ -104,35 +121,21 @@ class _Loop:
             self._passed = checked is not None and checked >= self._started
         return self._passed
 
-    def standings(self) -> list[Standing]:
-        """How the loop's targets stand, for the runtime's metrics; called in a thread of its own."""
-        from reconciler.reconcile.history import History
-        from reconciler.runtime.metrics import Standing
-
-        if not self._folder.loop_database.exists():
-            return []
-        with History(self._folder.loop_database) as history:
-            return [
-                Standing(
-                    target=one.target,
-                    outcome=one.outcome,
-                    checked=one.checked,
-                    drift=len(history.drift(one.target)),
-                    passes=history.outcomes(one.target),
-                )
-                for one in history.targets()
-            ]
-
     async def run(self, url: str) -> None:
-        root = context.repository.root
+        root = context.home
         key_file = self._folder.path / "api-key"
         shown = key_file.relative_to(root) if key_file.is_relative_to(root) else key_file
         key = "RECONCILER_API_KEY" if context.environment.api_key else str(shown)
         say(f"chat     {url}/ in a browser (its API key: {key}), or: reconciler chat INSTANCE")
+        source = context.clone.remote.shown if context.clone is not None else root
         names = (self._target.name, *self._others)
-        say(f"target   {' and '.join(names)}, from commits of {root}; Ctrl-C stops")
+        say(f"target   {' and '.join(names)}, from commits of {source}; Ctrl-C stops")
         variables = dict(context.environment.variables)
         variables |= {"RECONCILER_URL": url, "RECONCILER_DATA": str(self._folder.path.absolute())}
+        variables["RECONCILER_TARGET"] = self._target.name
+        if context.repo:
+            variables["RECONCILER_REPO"] = context.repo
+        self._folder.served.write_text(self._target.name + "\n")
         variables[self._target.api_key.get("env", "RECONCILER_API_KEY")] = self._api_key
         command = [sys.executable, "-m", "reconciler", "run", "--until-stdin-closes"]
         command += [word for name in names for word in ("--target", name)]

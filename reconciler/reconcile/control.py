@@ -7,17 +7,20 @@ each pass. It works on the data folder alone, from any process, and answers the 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from reconciler.errors import Misuse, ReconcilerError, Unavailable
+from reconciler.desired.git import Repository
+from reconciler.errors import InvalidBots, Misuse, ReconcilerError, Unavailable
 from reconciler.model import Config
 from reconciler.plan.retire import documents
 from reconciler.reconcile.history import GOOD, Drifted, History, PassRow, Source, StepRow, TargetRow
 from reconciler.reconcile.holds import Quarantined, Rollback, Suspended
 from reconciler.reconcile.locks import loop_runs, one_pass
+from reconciler.reconcile.once import commit_of
 from reconciler.reconcile.wake import knock, touch
 
 _PATIENCE: Final = 60.0  # seconds that a suspension waits for a pass to end
@@ -206,13 +209,17 @@ def _state(history: History, row: TargetRow, commit: str | None, running: bool, 
     )
 
 
-def reading(read: Callable[[], tuple[str, Config]]) -> Desired:
-    """`read` as what a Control asks: what cannot be read is None."""
+def reading(repository: Callable[[], Repository]) -> Desired:
+    """What a repository desires, as a Control asks it: what cannot be read is None."""
 
     def desired() -> tuple[str | None, Config | None]:
         try:
-            return read()
+            return commit_of(repository(), None)
+        except InvalidBots:  # of reconciler.yaml; the commit is there all the same
+            with suppress(ReconcilerError):
+                return repository().resolve("HEAD"), None
         except ReconcilerError:
-            return None, None
+            pass
+        return None, None
 
     return desired

@@ -25,13 +25,22 @@ OTHERS: Final = "other"
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a target stands: its last outcome and when that was (seconds since the epoch), the fields that differ on it,
-    and how many of the passes that are kept ended how."""
+    and how many of the passes that are kept ended how; their steps by action and outcome, and how long the newest took.
+    `fetched` is when the remote repository was last fetched, if one is followed; `retiring` counts bots whose models go.
+    """
 
     target: str
     outcome: str
     checked: float
     drift: int
     passes: Mapping[str, int]
+    steps: Mapping[tuple[str, str], int] = {}
+    seconds: float | None = None
+    attempts: int = 0
+    suspended: bool = False
+    synced: bool = False
+    fetched: float | None = None
+    retiring: int = 0
 
 
 class Metrics:
@@ -117,10 +126,34 @@ class _Standings:
         passes = GaugeMetricFamily(
             "reconciler_passes", "Passes in the history, which keeps the last thousand", labels=["target", "outcome"]
         )
-        for one in self._standings():
+        steps = GaugeMetricFamily(
+            "reconciler_steps", "Steps of the passes in the history", labels=["target", "action", "outcome"]
+        )
+        seconds = GaugeMetricFamily("reconciler_pass_seconds", "How long the newest pass took", labels=["target"])
+        attempts = GaugeMetricFamily("reconciler_attempts", "Tries in vain at the plan that is left", labels=["target"])
+        suspended = GaugeMetricFamily("reconciler_suspended", "1: held by a person", labels=["target"])
+        synced = GaugeMetricFamily("reconciler_synced", "1: as the wanted commit says", labels=["target"])
+        retiring = GaugeMetricFamily(
+            "reconciler_retiring_bots", "Bots whose model goes within 60 days, or is gone", labels=["target"]
+        )
+        fetched = GaugeMetricFamily(
+            "reconciler_source_fetched_timestamp_seconds", "When the remote repository was last fetched"
+        )
+        known = list(self._standings())
+        for moment in {one.fetched for one in known if one.fetched is not None}:
+            fetched.add_metric([], moment)
+        for one in known:
             checked.add_metric([one.target], one.checked)
             good.add_metric([one.target, one.outcome], 1)
             drift.add_metric([one.target], one.drift)
             for outcome, count in sorted(one.passes.items()):
                 passes.add_metric([one.target, outcome], count)
-        yield from (checked, good, drift, passes)
+            for (action, outcome), count in sorted(one.steps.items()):
+                steps.add_metric([one.target, action, outcome], count)
+            if one.seconds is not None:
+                seconds.add_metric([one.target], one.seconds)
+            attempts.add_metric([one.target], one.attempts)
+            suspended.add_metric([one.target], one.suspended)
+            synced.add_metric([one.target], one.synced)
+            retiring.add_metric([one.target], one.retiring)
+        yield from (checked, good, drift, passes, steps, seconds, attempts, suspended, synced, retiring, fetched)

@@ -50,6 +50,7 @@ def cli(
             "why",
             "suspend",
             "rollback",
+            "loops",
         ):
             module = importlib.import_module(f"reconciler.cli.{name}")
             if hasattr(module, "context"):
@@ -121,8 +122,8 @@ def test_a_part_a_working_tree_and_no_prune(cli: Cli, repo: Repo) -> None:
         (("plan", "--ref", "nope", "--detailed-exitcode"), 1, "nope"),
         (("apply",), 64, "--auto-approve"),
         (("history",), 4, "reconciler up"),
-        (("status",), 4, "no history"),
-        (("sync",), 4, "no loop runs"),
+        (("status",), 4, "No reconcile loop runs beside this runtime"),
+        (("sync",), 4, "`reconciler up` starts both"),
     ],
 )
 def test_wrong_uses_say_what_to_do(cli: Cli, arguments: tuple[str, ...], code: int, said: str) -> None:
