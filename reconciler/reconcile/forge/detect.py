@@ -92,8 +92,8 @@ def chosen(
         found = msgspec.structs.replace(found, api=api_of(found.kind, url))
     if repository is not None and repository != found.repository:
         found = msgspec.structs.replace(found, repository=_named(repository), pipeline="")
-    if number is not None:
-        found = msgspec.structs.replace(found, number=number)
+    if number is not None and number != found.number:  # not the job's own, so neither are commits and pipeline
+        found = msgspec.structs.replace(found, number=number, base="", head="", fork=False, source="", pipeline="")
     if head is not None:
         found = msgspec.structs.replace(found, head=_commit(head))
     if not found.api:
