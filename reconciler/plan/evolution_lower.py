@@ -342,7 +342,7 @@ class _Holders:
                 self._speech |= {here} if one.spec.get("speechToText") else set()
                 if one.spec.get("credentials"):
                     self._wants[here] = one.spec["credentials"]
-        for one in desired.objects:
+        for one in sorted(desired.objects, key=lambda one: one.ref):
             if one.ref.kind == "Bot" and one.spec.get("credentials"):
                 self._wants.setdefault(one.ref.instance, one.spec["credentials"])
                 self._at.setdefault(one.ref.instance, one)
