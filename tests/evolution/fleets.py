@@ -7,6 +7,7 @@ server. `wild` draws triggers, models, texts, keys and references without lookin
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from typing import Any
 
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ def _accounts(draw: st.DrawFn, instance: str, wild: bool) -> list[Object]:
 
 
 def _bots(draw: st.DrawFn, instance: str, accounts: list[str], wild: bool, formers: list[str]) -> list[Object]:
-    names = sorted(draw(st.sets(st.sampled_from(BOTS))))
+    names = sorted(draw(st.permutations(BOTS))[: draw(st.sampled_from((0, 1, 2, 3, 4, 4)))])
     triggers = draw(st.permutations(_TRIGGERS))
     bots = []
     for at, name in enumerate(names):
@@ -107,9 +108,16 @@ def _bots(draw: st.DrawFn, instance: str, accounts: list[str], wild: bool, forme
 
 
 @st.composite
-def _fleet(draw: st.DrawFn, wild: bool, commit: str, after: Desired | None) -> Desired:
+def _fleet(
+    draw: st.DrawFn,
+    wild: bool,
+    commit: str,
+    after: Desired | None,
+    among: Collection[str] = INSTANCES,
+    source: str = "",
+) -> Desired:
     kept = [one.ref.name for one in after.objects if one.ref.kind == "Instance"] if after else []
-    names = sorted({*kept, *draw(st.sets(st.sampled_from(sorted(INSTANCES)), min_size=0 if kept else 1))})
+    names = sorted({*kept, *draw(st.sets(st.sampled_from(sorted(among)), min_size=0 if kept else 1))})
     objects: list[Object] = []
     for instance in names:
         objects.append(
@@ -134,7 +142,7 @@ def _fleet(draw: st.DrawFn, wild: bool, commit: str, after: Desired | None) -> D
             fields |= {"speechToText": alone and draw(st.booleans())}
             objects.append(declared("Settings", "default", instance, **fields))
     objects.sort(key=lambda one: (_RANK[one.ref.kind], one.ref))
-    return desired(*objects, commit=commit)
+    return desired(*objects, commit=commit, source=source)
 
 
 def told(fleet: Desired) -> str:
@@ -150,11 +158,9 @@ _RANK = {"Instance": 0, "Credentials": 1, "Assistant": 2, "Settings": 3, "Bot": 
 
 
 @st.composite
-def two(draw: st.DrawFn, wild: bool = False) -> tuple[Desired, Desired]:
+def two(
+    draw: st.DrawFn, wild: bool = False, among: Collection[str] = INSTANCES, source: str = ""
+) -> tuple[Desired, Desired]:
     """Two fleets, one after the other, of the same instances (the second may have one more)."""
-    first = draw(_fleet(wild, "1" * 40, None))
-    return first, draw(_fleet(wild, "2" * 40, first))
-
-
-def admitted() -> st.SearchStrategy[Desired]:
-    return _fleet(False, "1" * 40, None)
+    first = draw(_fleet(wild, "1" * 40, None, among, source))
+    return first, draw(_fleet(wild, "2" * 40, first, among, source))

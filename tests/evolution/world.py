@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 from collections.abc import Collection
 from typing import Any, cast
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import httpx
 import msgspec
@@ -125,13 +126,12 @@ class Wire:
 
 
 class World:
-    """One server, and a target that reaches it."""
+    """One server, and a target that reaches it; `beside`: another repository's, on the same server."""
 
-    def __init__(self, source: str = "") -> None:
-        self.store = Store()
+    def __init__(self, source: str = "", beside: World | None = None) -> None:
+        self.store: Store = beside.store if beside is not None else Store()
         self.source = source
-        self.server = Calls(self.store, KEY, MODELS)
-        self.wire = Wire(self.server)
+        self.wire = Wire(Calls(self.store, KEY, MODELS))
         self.target = self.connect()
 
     def connect(self) -> Evolution:
@@ -139,6 +139,10 @@ class World:
         target = Evolution("http://127.0.0.1:1", KEY, source=self.source)
         target._client._http = cast(httpx.AsyncClient, self.wire)
         return target
+
+    def quoted(self, name: str) -> str:
+        """An instance's name as paths have it."""
+        return re.escape(quote(name, safe=""))
 
     async def read(self) -> Live:
         live = await self.target.read()
@@ -268,3 +272,40 @@ def _wrong_settings(one: Object, row: Row) -> Any:
     name = None if fallback is None else split_mark(fallback["description"])[1]
     if (name.name if name else None) != one.spec["fallbackBot"]:
         yield f"{one.ref}: falls back to {name}, declared is {one.spec['fallbackBot']}"
+
+
+async def applied(world: World, wanted: Desired) -> None:
+    """One pass that must be whole, and after which the next one has nothing to do."""
+    plan = await world.plan(wanted)
+    assert plan.faults == ()
+    record = Recorder()
+    walked = await world.apply(plan, record)
+    assert record.failed == {}
+    assert walked.complete
+    assert world.wire.refused == []
+    await settled(world, wanted)
+
+
+async def settled(world: World, wanted: Desired) -> None:
+    """What is there is what is declared, to the server's own rows and to the next plan."""
+    assert world.wrong(wanted) == []
+    again = await world.plan(wanted)
+    assert [change for change in again.changes if not change.held] == []
+    # Settings that are no longer declared are left as they are, and so what they use.
+    assert all("Settings" in change.held for change in again.changes)
+    assert again.faults == ()
+    assert again.unproven == {}
+
+
+async def converged(world: World, wanted: Desired, passes: int = 2) -> None:
+    """Passes without trouble bring about what one with it did not; nothing is refused on the way."""
+    world.wire.armed.clear()
+    world.wire.refused.clear()
+    for _ in range(passes):
+        plan = await world.plan(wanted)
+        assert plan.faults == ()
+        await world.apply(plan)
+        if not order(await world.plan(wanted)):
+            break
+    assert world.wire.refused == []
+    await settled(world, wanted)
