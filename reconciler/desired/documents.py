@@ -17,7 +17,7 @@ from reconciler.desired.keys import keys_in
 from reconciler.desired.places import Places, place_flaw, shown
 from reconciler.desired.read import Reading, read
 from reconciler.desired.rules import faults_of, kind_fault
-from reconciler.desired.text import Flaw, decode, line_and_column, lines
+from reconciler.desired.text import Flaw, decode, leftover, line_and_column, lines
 from reconciler.errors import Problem
 from reconciler.shape import Fault
 
@@ -102,6 +102,8 @@ class Documents:
                 wrong[path] = "holds binary data, not a text"
             elif not decoded.strip():
                 wrong[path] = "is empty"
+            elif (found := leftover(decoded.replace("\r\n", "\n"))) is not None:
+                wrong[path] = f"{found[0]}: {found[1]}"
             elif problems := self._keys(path, decoded):
                 self.problems += problems
                 texts[path] = decoded
@@ -115,6 +117,9 @@ class Documents:
         if isinstance(text, Flaw):
             self.problems.append(self.places.flaw(path, text))
             self.complete = False
+            return [], False
+        if (found := leftover(text)) is not None:
+            self._whole(path, f"the file {found[0]}", found[1])
             return [], False
         reading = read(text)
         before = len(self.problems)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,6 +19,7 @@ from reconciler.errors import Misuse, Unavailable
 LINK: Final = "120000"  # modes of tree entries: a symbolic link,
 SUBMODULE: Final = "160000"  # and another repository's commit
 BLOB_LIMIT: Final = 8 << 20  # bytes; nothing that is read from git may be larger
+TREE_LIMIT: Final = 128 << 20  # bytes of one commit's listing: about a million files
 _TIMEOUT: Final = 120  # seconds for one git process
 _HEX: Final = re.compile(r"[0-9a-f]{4,64}")
 
@@ -138,12 +140,13 @@ class Repository:
     def tree(self, commit: str) -> Mapping[str, Entry]:
         """Every file of a commit by its path; submodules are left out.
 
-        A path that is not UTF-8 has its bytes as surrogates, as in `os.fsdecode`.
+        A path that is not UTF-8 has its bytes as surrogates, as in `os.fsdecode`. Raises Misuse for a commit of more
+        files than fit into memory well.
         """
         if self._last_tree[0] == commit:
             return self._last_tree[1]
         entries: dict[str, Entry] = {}
-        for line in self._git("ls-tree", "-r", "-z", "--full-tree", commit).split(b"\0"):
+        for line in self._listing(commit).split(b"\0"):
             if line:
                 about, _, path = line.partition(b"\t")
                 mode, _, blob = about.decode().split(" ")
@@ -189,6 +192,28 @@ class Repository:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise Unavailable(f"git {arguments[0]} failed in {self._place}: {said[-1] if said else done.returncode}")
         return done.stdout
+
+    def _listing(self, commit: str) -> bytes:
+        """What `git ls-tree` says of a whole commit, up to a bound."""
+        command = ["git", f"--git-dir={self.git_dir}", "ls-tree", "-r", "-z", "--full-tree", commit]
+        try:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=self.git_dir)
+        except FileNotFoundError:
+            return self._git(*command[2:])  # which says what is not there
+        watch = threading.Timer(_TIMEOUT, process.kill)
+        watch.start()
+        with process:
+            assert process.stdout is not None
+            found = process.stdout.read(TREE_LIMIT + 1)
+            if len(found) > TREE_LIMIT:
+                process.kill()
+        watch.cancel()
+        if len(found) > TREE_LIMIT:
+            raise Misuse(
+                f"{commit[:8]} of {self._place} holds more files than are read from one commit "
+                f"({TREE_LIMIT >> 20} MiB of names): keep the bots in a repository of their own"
+            )
+        return found if process.returncode == 0 else self._git(*command[2:])
 
     def _run(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[bytes]:
         command = ["git", f"--git-dir={self.git_dir}", *arguments]

@@ -7,6 +7,8 @@ import re
 from typing import Final, NamedTuple
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the parser counts as an end of line
+_POINTER: Final = "version https://git-lfs.github.com/spec/"
+_CONFLICT: Final = re.compile(r"^<{7} .*?^={7}$.*?^>{7} ", re.MULTILINE | re.DOTALL)
 
 
 class Flaw(NamedTuple):
@@ -17,6 +19,18 @@ class Flaw(NamedTuple):
     message: str
     hint: str = ""
     pointer: str = ""
+
+
+def leftover(text: str) -> tuple[str, str] | None:
+    """What git left in place of a file's own text, and what to do: a pointer of Git LFS, marks of a merge conflict."""
+    if text.startswith(_POINTER):
+        return "is a pointer of Git LFS, whose contents git does not hold", "keep it in git itself: git lfs untrack"
+    if "<<<<<<< " in text and _CONFLICT.search(text):
+        return (
+            "holds marks of a merge conflict",
+            "keep what is meant, and remove the lines <<<<<<<, ======= and >>>>>>>",
+        )
+    return None
 
 
 def decode(content: bytes) -> str | Flaw:

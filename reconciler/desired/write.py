@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-# Text that needs no quotes: one line, begins with a letter, and nothing in it that YAML could take for a sign; durations.
+# Text that needs no quotes: one line, begins with a letter, nothing in it that YAML could take for a sign; durations.
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .()/@+-]|,(?= )|[:#](?=[\w/]))*|[1-9]\d*(?:ms|[smhd])", re.UNICODE)
 _BLOCK: Final = re.compile(r"[^\x00-\x09\x0b-\x1f\x7f-\xa0\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]+")
 
