@@ -21,7 +21,7 @@ from reconciler.plan.review.findings import Cost, Divergence, Part, Replay, Revi
 from reconciler.plan.review.marker import line, reviewed
 from reconciler.plan.review.sections import Group, Section, fit, size
 from reconciler.plan.review.verdict import verdict
-from reconciler.plan.review.words import Hunk
+from reconciler.plan.review.words import Hunk, Sign
 
 LIMIT: Final = 65_536  # characters of a comment on GitHub, the strictest of the forges
 
@@ -35,9 +35,9 @@ _REST: Final = "The whole is in the job's output: `reconciler review --format te
 _GAP: Final = "\u200b"  # between a sign of Markdown and what it is about, so that it works inside words too
 
 _TITLES: Final[dict[Verdict, str]] = {
-    "fine": "✅ Fine to merge",
-    "human": "⚠️ Needs a human",
-    "broken": "❌ Broken",
+    "fine": "✔ Fine to merge",
+    "human": "⚠ Needs a human",
+    "broken": "✘ Broken",
 }
 
 
@@ -60,9 +60,9 @@ def _head(review: Review) -> Iterator[str]:
     yield f"{marker(review)}\n## {_TITLES[decided]}\n\n"
     yield f"`{review.base[:8]}` → `{review.head[:8]}`, {_touched(review)}.\n\n"
     for reason in reasons[:_REASONS]:
-        yield f"- {_line(reason.text)}\n"
-    if more := len(reasons) - _REASONS:
-        yield f"- and {more:,} more\n" if more > 0 else ""
+        yield f"- {_mark(reason.level)}{_line(reason.text)}\n"
+    if (more := len(reasons) - _REASONS) > 0:
+        yield f"- and {more:,} more\n"
     if reasons:
         yield "\n"
     if review.parts:
@@ -123,9 +123,16 @@ def commands(review: Review) -> tuple[str, ...]:
     refs = f"--base {shlex.quote(review.base_ref)} --head {shlex.quote(review.head_ref)}"
     if review.problems:
         return ("reconciler validate", f"reconciler review {refs}")
-    found = ["reconciler plan --worktree", f"reconciler review {refs} --format text"]
-    if any(talk.after.result in ("failed", "flaky", "not run") for part in review.parts for talk in part.talks):
-        found.append("reconciler test --model live")
+    found = [f"reconciler review {refs}"]
+    at = f"--ref {shlex.quote(review.head_ref)}"
+    results = {talk.after.result for part in review.parts for talk in part.talks}
+    if "failed" in results:
+        found.append(f"reconciler test {at}")
+    if results & {"flaky", "not run"}:
+        found.append(f"reconciler test {at} --model live")
+    routes = (one for part in review.parts for one in part.routes if one.level != "note" and one.example)
+    if (shown := next(routes, None)) is not None and shown.example is not None and shown.example.isprintable():
+        found.append(f"reconciler route {shlex.quote(shown.instance)} {shlex.quote(shown.example)} {at}")
     refused = [one for part in review.parts for one in part.refused]
     if refused and "Reconciler-Allow" in (remedy := refused[0].remedy):
         found.append(f"git commit --amend   # with the trailer {remedy.partition('`')[2].rstrip('`')}")
@@ -142,7 +149,7 @@ def _totals(review: Review) -> str:
         f"{_many(len(talks), 'Conversation')}",
         f"{_many(len(review.warnings), 'warning')} of validate",
     ]
-    return f"{', '.join(said)}. {_line(routed)}".rstrip()
+    return f"{', '.join(said)}. {_line(routed[:1].upper() + routed[1:])}".rstrip()
 
 
 # --- sections ------------------------------------------------------------------------------------------------
@@ -150,7 +157,7 @@ def _totals(review: Review) -> str:
 
 def _sections(review: Review) -> Iterator[Section]:
     if review.problems:
-        yield _section("Problems", [Group(tuple(map(_problem, review.problems)))], 0.9, "problem")
+        yield _section("Problems", _plain(map(_problem, review.problems)), 0.9, "problem")
     many = len(review.parts) > 1
     for part in review.parts:
         yield _section(_titled("Risks", part, many), _plain(map(_risk, part.risks)), 0.2 / len(review.parts), "risk")
@@ -331,8 +338,12 @@ def _hunk(hunk: Hunk) -> Iterator[str]:
     """The lines of one place, differences struck through and bold."""
     yield f"*line {hunk.line}:*"
     row = ""
+    last: Sign = "same"
     for piece in hunk.pieces:
         parts = piece.text.split("\n")
+        if (last, piece.sign) == ("del", "ins") and row and not row.endswith(" "):
+            row += " "  # struck through and bold words side by side are hard to tell apart
+        last = piece.sign
         for number, part in enumerate(parts):
             if number:
                 yield row
@@ -418,7 +429,7 @@ def _drift(part: Part) -> str:
 
 
 def _mark(level: str) -> str:
-    return {"broken": "❌ ", "human": "⚠️ ", "note": ""}[level]
+    return {"broken": "✘ ", "human": "⚠ ", "note": ""}[level]
 
 
 def _at(place: Place | None) -> str:

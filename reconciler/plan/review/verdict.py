@@ -1,6 +1,6 @@
 """Fine, needs a human, or broken, and why. Before it all findings of a review; after it renderings and exit code.
 
-Nothing is weighed: the gravest finding decides, and each that is as grave is a reason.
+Nothing is weighed: the gravest finding decides, and all that asks for attention is a reason.
 """
 
 from __future__ import annotations
@@ -27,13 +27,20 @@ _CALLED: Final = {
 }
 
 
+_ROUTES: Final = {
+    "unanswered": "messages are answered by nobody any more",
+    "never answers": "a bot never answers",
+    "moved": "messages go to other bots",
+    "not proven": "not proven: what some triggers take",
+}
+
+
 def verdict(review: Review) -> tuple[Verdict, tuple[Reason, ...]]:
-    """The verdict, and its reasons: those that are as grave as it is, each kind once."""
-    found = tuple(_reasons(review))
-    for level in ("broken", "human"):
-        if reasons := tuple(dict.fromkeys(one for one in found if one.level == level)):
-            return ("broken" if level == "broken" else "human"), reasons
-    return "fine", ()
+    """The verdict, and what asks for attention, the gravest first, each kind once."""
+    found = dict.fromkeys(_reasons(review))
+    broken = tuple(one for one in found if one.level == "broken")
+    human = tuple(one for one in found if one.level == "human")
+    return "broken" if broken else "human" if human else "fine", (*broken, *human)
 
 
 def _reasons(review: Review) -> Iterator[Reason]:
@@ -62,7 +69,8 @@ def _of_part(part: Part) -> Iterator[Reason]:
         routes = [one for one in part.routes if one.level == level]
         for rule in dict.fromkeys(one.rule for one in routes):
             count = sum(one.rule == rule for one in routes)
-            yield Reason(level, f"routes: {count} × {rule}" if count > 1 else f"routes: {rule}")
+            said = _ROUTES.get(rule, rule)
+            yield Reason(level, f"{said} ({count:,} times)" if count > 1 else said)
 
 
 def _risks(risks: tuple[Risk, ...]) -> Iterator[Reason]:
