@@ -1,4 +1,4 @@
-"""The ready files for CI: their shape, what they may do, and their scripts, run in a real repository against a forge's API.
+"""The ready files for CI: their shape, what they may do, and their scripts, run in a repository against a forge's API.
 
 Only the step that installs is left out: the command is this checkout's.
 """

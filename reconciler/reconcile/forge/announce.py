@@ -38,6 +38,7 @@ _PATIENCE: Final = 20.0  # seconds waited within one attempt
 _WAITS: Final = (
     60.0  # seconds after which the forge hears that a target waits for something; mostly it does not by then
 )
+_GRACE: Final = 3.0  # seconds at the end for what is being said
 _COMMITS: Final = 20  # between two passes, that are looked up for their pull requests
 _ABOUT: Final[Mapping[str, Outcome]] = {
     "applied": "applied",
@@ -82,6 +83,7 @@ class Announcer:
         self._history, self._repository, self._ci = history, repository, ci
         self._several, self._log, self._opened = several, log, opened
         self._news = asyncio.Event()
+        self._closing = False
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Announcer:
@@ -92,6 +94,9 @@ class Announcer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task is not None
+        self._closing = True
+        self._news.set()
+        await asyncio.wait({self._task}, timeout=_GRACE)  # what is being said is said to its end; the rest waits
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
@@ -134,9 +139,14 @@ class Announcer:
         return False
 
     async def _send(self) -> None:
-        while True:
-            row = self._history.told.waiting()
-            left = None if row is None else row.due - time.time()
+        while not self._closing:
+            try:
+                row = self._history.told.waiting()
+            except sqlite3.Error as error:
+                self._log(f"note     the loop's database cannot be read for the forge: {error}")
+                row, left = None, _BACK_OFF[0]
+            else:
+                left = None if row is None else row.due - time.time()
             if row is None or (left is not None and left > 0):
                 self._news.clear()
                 with contextlib.suppress(TimeoutError):
@@ -145,9 +155,7 @@ class Announcer:
             try:
                 await self._tell(row)
                 self._history.told.done(row)
-            except ReconcilerError as error:
-                self._failed(row, error)
-            except Exception as error:  # a shape that nobody foresaw must not end the loop's voice
+            except Exception as error:  # also a shape that nobody foresaw: it must not end the loop's voice
                 self._failed(row, error)
 
     def _failed(self, row: Row, error: Exception) -> None:

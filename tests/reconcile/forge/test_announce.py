@@ -313,6 +313,11 @@ async def test_nothing_that_goes_wrong_here_reaches_the_loop(
             patch.setattr(module, "described", lambda *_: 1 / 0)
             announcer("local", ended(commits[0]))
             await until(lambda: "division" in lines[-1])
+        with monkeypatch.context() as patch:
+            patch.setattr(announcer._history.told, "waiting", broken)
+            announcer("local", ended(commits[0], number=8))
+            announcer._news.set()
+            await until(lambda: "cannot be read" in lines[-1])
         await settled(announcer)
     assert states(hub, commits[0]) == ["success"]
 

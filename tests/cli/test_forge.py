@@ -1,0 +1,159 @@
+"""`review --post` and its options, and a loop that tells a forge, as processes on a forge's API over loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Repo
+from tests.live.served import KEY, runtime
+from tests.reconcile.conftest import bot_file, fleet
+from tests.reconcile.forge.served import ANA, Served, serve
+
+TIMEOUT = 40
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def hub() -> Iterator[Served]:
+    with serve("github") as found:
+        found.merged.clear()
+        yield found
+
+
+@pytest.fixture
+def branch(repo: Repo, hub: Served) -> str:
+    """A pull request's head, which is the forge's too."""
+    repo.commit({**fleet(a=bot_file("a", 2)), ".gitignore": ".reconciler/\nreview.json\n"})
+    repo.git("checkout", "--quiet", "-b", "topic")
+    head = repo.commit(fleet(a=bot_file("a", 1)))
+    hub.pulls[12]["head"] = head
+    return head
+
+
+@pytest.fixture
+def review(repo: Repo, hub: Served) -> Run:
+    """Runs `review` with a forge named by options."""
+
+    def run(*arguments: str, token: str = "writes", where: bool = True) -> subprocess.CompletedProcess[str]:
+        named = ("--forge", "github", "--forge-url", hub.url, "--repository", "acme/bots", "--pull", "12")
+        return subprocess.run(
+            [sys.executable, "-m", "reconciler", "review", *(named if where else ()), *arguments],
+            cwd=repo.root,
+            env={**os.environ, "GITHUB_TOKEN": token},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+    return run
+
+
+def test_a_review_is_posted_by_options(review: Run, branch: str, hub: Served) -> None:
+    done = review("--base", "main", "--post", "--model", "none")
+    assert done.returncode == 0, done.stderr
+    assert f"posted   http://forge/c/{hub.comments[0]['id']}" in done.stderr
+    assert hub.statuses[branch][0]["description"].startswith("fine to merge: 1 change")
+
+
+def test_a_token_that_may_not_write_is_an_error_but_on_a_fork(review: Run, branch: str, hub: Served) -> None:
+    done = review("--base", "main", "--post", "--model", "none", token="reads")
+    assert done.returncode == 64
+    assert "pull-requests: write" in done.stderr
+    assert hub.comments == []
+
+
+def test_a_review_is_kept_and_posted_later(review: Run, branch: str, hub: Served, repo: Repo) -> None:
+    kept = review("--base", "main", "--save", "review.json", "--model", "none", where=False, token="")
+    assert kept.returncode == 0, kept.stderr
+    assert json.loads((repo.root / "review.json").read_text())["head"] == branch
+    posted = review("--post-file", "review.json")
+    assert posted.returncode == 0, posted.stderr
+    assert "Made without secrets" in hub.comments[0]["body"]
+    hub.pulls[12]["head"] = "e" * 40
+    late = review("--post-file", "review.json")
+    assert (late.returncode, "of another one, or old" in late.stderr) == (64, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where", "said"),
+    [
+        (("--post",), False, "name it with --forge"),
+        (("--post-file", "none.json"), True, "cannot be read"),
+        (("--base", "main", "--save", "no/folder/x", "--model", "none"), True, "cannot be written"),
+    ],
+    ids=range(3),
+)
+def test_what_cannot_be(review: Run, branch: str, arguments: tuple[str, ...], where: bool, said: str) -> None:
+    done = review(*arguments, where=where)
+    assert (done.returncode, said in done.stderr) == (64, True), done.stderr
+
+
+# --- the loop ------------------------------------------------------------------------------------------------
+
+
+def looped(repo: Repo, url: str, seen: Callable[[], bool], **variables: str) -> str:
+    """What a loop on the repository says until `seen`."""
+    env = {**os.environ, "RECONCILER_URL": url, "RECONCILER_API_KEY": KEY, "KEY": "sk-0123456789abcdef", **variables}
+    log = repo.root.parent / "talk.txt"
+    with log.open("w") as file:
+        loop = subprocess.Popen(
+            [sys.executable, "-m", "reconciler", "run", "--until-stdin-closes"],
+            cwd=repo.root,
+            stdin=subprocess.PIPE,
+            stderr=file,
+            env=env,
+        )
+        try:
+            deadline = time.monotonic() + TIMEOUT
+            while not (seen() or "nothing is said" in log.read_text()):
+                assert time.monotonic() < deadline, log.read_text()
+                assert loop.poll() is None, log.read_text()
+                time.sleep(0.05)
+            assert loop.stdin is not None
+            loop.stdin.close()
+            assert loop.wait(TIMEOUT) == 0
+        finally:
+            loop.kill()
+            loop.wait()
+    return log.read_text()
+
+
+def config(hub: Served) -> dict[str, Any]:
+    text = (
+        "apiVersion: reconciler/v1\nkind: Config\n"
+        f"forge: {{type: github, url: '{hub.url}', repository: acme/bots, token: {{env: FORGE_TOKEN}}}}\n"
+    )
+    return {**fleet(a=bot_file("a", 1)), "reconciler.yaml": text, ".gitignore": ".reconciler/\n"}
+
+
+def test_a_loop_tells_a_forge_what_became_of_a_commit(repo: Repo, hub: Served, tmp_path: Path) -> None:
+    commit = repo.commit(config(hub))
+    hub.merged = {commit: [12]}
+    hub.comment(ANA, "a person's")
+    with runtime(tmp_path) as url:
+        said = looped(repo, url, lambda: commit in hub.statuses, FORGE_TOKEN="writes")
+        assert "writes" not in said
+        heard = len(hub.heard)
+        again = looped(repo, url, lambda: True, FORGE_TOKEN="writes")
+    assert "nothing is said" not in again
+    assert "### ✅ Applied to local" in hub.comments[1]["body"]
+    assert hub.statuses[commit][0]["state"] == "success"
+    assert len(hub.heard) == heard
+
+
+def test_a_loop_runs_without_its_forge(repo: Repo, hub: Served, tmp_path: Path) -> None:
+    repo.commit(config(hub))
+    with runtime(tmp_path) as url:
+        said = looped(repo, url, lambda: False)
+    assert "nothing is said on pull requests: there is no token for github: set FORGE_TOKEN" in said
+    assert hub.heard == []
