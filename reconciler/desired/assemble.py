@@ -63,8 +63,8 @@ def assemble(
 
     Problems go to `documents.problems`: identities that are not whole or stand twice, patches whose result is wrong.
     """
-    drafts = _identified(documents, base, source)
-    for ref, patch in _identified(documents, patches, overlay).items():
+    drafts = identified(documents, base, source)
+    for ref, patch in identified(documents, patches, overlay).items():
         below = drafts.get(ref)
         data = patch.data if below is None else _patched(below.data, patch.data)
         layers = (*(below.layers if below else ()), *patch.layers)
@@ -100,7 +100,8 @@ def _patched(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _identified(documents: Documents, declared: Iterable[Declared], source: str) -> dict[Ref, Draft]:
+def identified(documents: Documents, declared: Iterable[Declared], source: str) -> dict[Ref, Draft]:
+    """The objects of documents, each alone, by what they are; whatever has no identity or another's is a problem."""
     drafts: dict[Ref, Draft] = {}
     prefix = 0 if source in ("", ".") else len(source.rstrip("/")) + 1
     for one in declared:

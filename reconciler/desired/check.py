@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from reconciler.desired.git import Repository
 from reconciler.desired.links import Links, clashes, missing, patterns, warnings
 from reconciler.desired.resolve import resolve
 from reconciler.errors import InvalidBots, Problem
-from reconciler.model import Config, Desired, Target, TargetType
+from reconciler.model import Config, Desired, Object, Target, TargetType
 from reconciler.shape import Fault
 
 
@@ -70,7 +70,7 @@ def read_both(
 def _read_targets(
     repository: Repository, commit: str | None, config: Config, targets: tuple[Target, ...], kept: Cache
 ) -> dict[str, Desired]:
-    with _no_collecting():
+    with no_collecting():
         files = files_of(repository, commit)
         found: dict[str, Desired] = {}
         kinds: dict[tuple[str | None, TargetType], Desired] = {}
@@ -94,21 +94,40 @@ def read_with(
 ) -> Desired:
     """What the working tree would declare for a target with `more` files in it (contents by path). Raises as
     `read_desired`."""
-    with _no_collecting():
+    with no_collecting():
         return _read(MoreFiles(files_of(repository, None), more), config, target, Cache(cache))
 
 
 def _read(files: Files, config: Config, target: Target, cache: Cache) -> Desired:
-    overlay = target.overlay
     documents = Documents(files, cache)
+    base, over = paths_of(files, config, target)
+    drafts = drafts_of(documents, config, target, base, over)
+    objects, said = finish(documents, drafts, target.type)
+    return desired_of(files.commit, config, objects, (problem for _, problem in said), nothing=not base and not over)
+
+
+def paths_of(files: Files, config: Config, target: Target) -> tuple[list[str], list[str]]:
+    """The YAML files that declare a target's objects: those of the base, and those of its overlay."""
     others = tuple(f"{target.overlay}/" for target in config.targets if target.overlay)
     base = [path for path in files.below(config.path) if not path.startswith(others) and path != "reconciler.yaml"]
-    over = files.below(overlay) if overlay else []
-    drafts = assemble(
-        documents, documents.load(base), config.path, documents.load(over, patches=True), overlay or config.path
-    )
+    return base, files.below(target.overlay) if target.overlay else []
+
+
+def drafts_of(
+    documents: Documents, config: Config, target: Target, base: Iterable[str], over: Iterable[str]
+) -> list[Draft]:
+    """The objects that these files declare; what is wrong goes to the problems."""
+    loaded = documents.load(base)
+    patches = documents.load(over, patches=True)
+    return assemble(documents, loaded, config.path, patches, target.overlay or config.path)
+
+
+def finish(
+    documents: Documents, drafts: list[Draft], type: TargetType
+) -> tuple[tuple[Object, ...], list[tuple[Draft, Problem]]]:
+    """The objects with their effective values, and the warnings of each. Raises InvalidBots with every problem."""
     links = Links(drafts)
-    found = [*clashes(links), *patterns(links, target.type), *(missing(links) if documents.complete else ())]
+    found = [*clashes(links), *patterns(links, type), *(missing(links) if documents.complete else ())]
     documents.problems += [draft.problem(documents, fault) for draft, fault in found]
     texts = _texts(documents, drafts)
     if documents.problems:
@@ -118,10 +137,25 @@ def _read(files: Files, config: Config, target: Target, cache: Cache) -> Desired
         return value if isinstance(value, str) else texts[draft.layer(*where, "file").path, value["file"]]
 
     objects = tuple(resolve(links, draft, text) for draft in drafts)
-    said = [draft.problem(documents, fault) for draft, fault in warnings(links)]
-    if not base and not over:
-        said.append(Problem(path=config.path, message="holds no YAML files, so nothing is declared"))
-    return Desired(commit=files.commit, source=config.name, objects=objects, warnings=_ordered(dict.fromkeys(said)))
+    return objects, [(draft, draft.problem(documents, fault)) for draft, fault in warnings(links)]
+
+
+def desired_of(
+    commit: str | None, config: Config, objects: tuple[Object, ...], said: Iterable[Problem], *, nothing: bool
+) -> Desired:
+    """A desired state of its objects and warnings; `nothing`: there is no YAML file at all."""
+    warned = dict.fromkeys(said)
+    if nothing:
+        warned[Problem(path=config.path, message="holds no YAML files, so nothing is declared")] = None
+    return Desired(commit=commit, source=config.name, objects=objects, warnings=_ordered(warned))
+
+
+def texts_named(draft: Draft) -> Iterator[str]:
+    """The paths of the text files that an object names."""
+    for where, named in _named(draft):
+        path = text_path(draft.layer(*where).path, named)
+        if isinstance(path, str):
+            yield path
 
 
 def _texts(documents: Documents, drafts: list[Draft]) -> dict[tuple[str, str], str]:
@@ -171,7 +205,7 @@ def _ordered(problems: dict[Problem, None]) -> tuple[Problem, ...]:
 
 
 @contextmanager
-def _no_collecting() -> Iterator[None]:
+def no_collecting() -> Iterator[None]:
     """Reading makes a hundred objects for each bot and no cycles: looking for garbage meanwhile doubles its time."""
     collecting = gc.isenabled()
     gc.disable()

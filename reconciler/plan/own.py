@@ -8,7 +8,7 @@ somebody says so, by its id: `metadata.adopts`, or an allowance.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -104,7 +104,7 @@ def own(desired: Desired, live: Live, former: Mapping[str, str], adopting: Mappi
     with_settings = {o.ref.instance for o in desired.objects if o.ref.kind == "Settings"}
     return Owned(
         pairs=pairs,
-        orphans=tuple((ref, one) for ref, lives in sorted(found.items()) if ref not in taken for one in lives),
+        orphans=tuple(sorted(_left(found, taken), key=lambda orphan: orphan[0])),
         foreign=tuple(sorted(foreign, key=lambda one: (one.instance, one.kind, one.label, one.id))),
         names={**{name: target for target, name in former.items()}, **names},
         left={i: one for (kind, i), one in sorted(single.items()) if kind == "Instance" and i not in names},
@@ -116,11 +116,18 @@ def own(desired: Desired, live: Live, former: Mapping[str, str], adopting: Mappi
             **{o.ref.instance: o.spec for o in desired.objects if o.ref.kind == "Settings"},
         },
         faults=(
-            *(_doubled(ref, lives) for ref, lives in sorted(found.items()) if len(lives) > 1),
+            *(_doubled(ref, lives) for ref, lives in sorted(one for one in found.items() if len(one[1]) > 1)),
             *_others(pairs, unmarked),
         ),
         strangers=strangers,
     )
+
+
+def _left(found: Mapping[Ref, list[LiveObject]], taken: Set[Ref]) -> Iterator[tuple[Ref, LiveObject]]:
+    """The live objects that no declared one is paired with."""
+    for ref, lives in found.items():
+        if ref not in taken:
+            yield from ((ref, one) for one in lives)
 
 
 def _pair(

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from reconciler.desired.again import Again
 from reconciler.desired.check import read_desired
 from reconciler.desired.config import read_config, target_of
 from reconciler.desired.git import Repository
@@ -105,12 +106,14 @@ def make_plan(
     prune: bool = True,
     self_heal: bool = True,
     allow: Collection[str] = (),
+    again: Again | None = None,
 ) -> Plan:
-    """The plan for a reading of the target, in its own terms. Earlier commits are read only for objects that differ."""
+    """The plan for a reading of the target, in its own terms. Earlier commits are read only for objects that differ,
+    and where `again` has read the desired one, no more of them than their instances."""
     profile = profile_of(wanted.target.type)
     lowered = profile.lower(desired, live)
     desired, seen = profile.whole(lowered.desired, live), profile.fit(lowered.desired, live)
-    past = Past(site.repository, wanted.target, site.cache)
+    past = Past(site.repository, wanted.target, site.cache, again if profile.type == "runtime" else None)
     former = past.instances(undeclared_marks(desired, seen))
     before = past.objects(questions(desired, seen, former), former, wanted.commit)
     plan = diff(

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from reconciler.desired.check import read_desired
+from reconciler.desired.again import Again
 from reconciler.desired.config import read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.desired.secrets import resolve_secrets
@@ -24,6 +24,7 @@ from reconciler.model import Change, Desired, Plan, Sync
 from reconciler.plan.gate import gate
 from reconciler.plan.render import count, summary
 from reconciler.reconcile.apply import Reach
+from reconciler.reconcile.focus import Focus
 from reconciler.reconcile.history import History
 from reconciler.reconcile.holds import Rollback
 from reconciler.reconcile.once import Ended, Site, Wanted, allowances, carry_out, commit_of, make_plan, note_drift
@@ -52,6 +53,8 @@ class Memory:
     def __init__(self) -> None:
         self.wanted: Wanted | None = None
         self.resolved: Desired | None = None
+        self.again: Again | None = None
+        self.focus = Focus()
         self.version: str | None = None  # of a live state that was as `resolved` says
         self.settled: tuple[str | None, str, str] | None = None  # commit, outcome and message last written down
         self.attempts = 0  # at bringing about `left`, one after the other
@@ -147,7 +150,8 @@ async def _pass(
         memory.version = memory.wanted = memory.failed = None
         config = read_config(site.repository, commit)
         chosen = target_of(config, target)
-        found = read_desired(site.repository, commit, config, chosen, site.cache)
+        memory.again = memory.again or Again(site.repository, site.cache)
+        found = memory.again.read(commit, config, chosen)
         memory.wanted = Wanted(commit, config, chosen, found)
     wanted = memory.wanted
     resolved = resolve_secrets(wanted.desired, site.variables, site.repository.root)
@@ -159,7 +163,12 @@ async def _pass(
         return Ended(outcome="unchanged")
     config = wanted.config
     allow |= allowances(site.repository, commit)
-    plan = make_plan(site, wanted, resolved, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
+    part, seen = resolved, live
+    if wanted.target.type == "runtime":  # elsewhere instances may share what belongs to one account
+        part, seen = memory.focus.narrow(resolved, live)
+    heal, again = config.self_heal, memory.again
+    plan = make_plan(site, wanted, part, seen, prune=config.prune, self_heal=heal, allow=allow, again=again)
+    memory.focus.settle(part, seen, plan)
     gates = wanted.target.gates
     if agreed is not None:
         gate(plan, allow, gates)

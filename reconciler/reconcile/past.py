@@ -13,11 +13,12 @@ from typing import Final
 
 import msgspec
 
+from reconciler.desired.again import Again
 from reconciler.desired.check import read_desired
 from reconciler.desired.config import read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse, Unavailable
-from reconciler.model import Object, Target
+from reconciler.model import Config, Desired, Object, Target
 from reconciler.plan.diff import Before, Question
 from reconciler.plan.own import instance_names
 from reconciler.plan.profile import profile_of
@@ -25,18 +26,21 @@ from reconciler.plan.profile import profile_of
 _COMMITS: Final = 200  # earlier commits read for one plan at the most; each costs a tree and its changed files
 _STEPS_BACK: Final = 20  # changes of one file looked through for the last declaration of what is to be deleted
 
-# An earlier commit's objects by kind, the target's instance name and name; YAML names of instances by the target's.
-Declared = tuple[Mapping[tuple[str, str, str], Object], Mapping[str, str]]
+Key = tuple[str, str, str]  # kind, the target's instance name, name
+# An earlier commit's objects; YAML names of instances by the target's.
+Declared = tuple[Mapping[Key, Object], Mapping[str, str]]
 
 
 class Past:
     """Earlier commits of a repository as desired states of one target."""
 
-    def __init__(self, repository: Repository, target: Target, cache: Path | None) -> None:
+    def __init__(self, repository: Repository, target: Target, cache: Path | None, again: Again | None = None) -> None:
         self._repository = repository
         self._target = target
         self._cache = cache
+        self._again = again
         self._read: dict[str, Declared | None] = {}
+        self._parts: dict[str, Mapping[Key, Object]] = {}
         self._full = lru_cache(maxsize=None)(repository.expand)
 
     def instances(self, marks: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
@@ -57,17 +61,15 @@ class Past:
         """How each object asked for was last applied. `commit` is the desired one: what it no longer declares was
         last declared somewhere between the mark and it."""
         found = {}
+        instances = frozenset(question.ref.instance for question in asked)
         for question in asked:
             last = self._newest(question.commits)
-            declared = self._declared(last)
-            if declared is None or last is None:
-                continue
             kind = question.ref.kind
-            name = "" if kind in ("Instance", "Settings") else question.was
-            one = declared[0].get((kind, question.instance_name, name))
-            if one is not None:
+            key = (kind, question.instance_name, "" if kind in ("Instance", "Settings") else question.was)
+            one = self._at(last, key, instances)
+            if one is not None and last is not None:
                 if one.protect and commit is not None:
-                    one = self._last_declared(one, last, commit, question.instance_name)
+                    one = self._last_declared(one, last, commit, key, instances)
                 found[question.ref] = one
         return Before(instances=former, objects=found)
 
@@ -76,15 +78,34 @@ class Past:
         known = [full for short in commits if (full := self._full(short)) is not None]
         return self._repository.newest(known) if len(known) > 1 else next(iter(known), None)
 
-    def _last_declared(self, one: Object, last: str, commit: str, instance_name: str) -> Object:
+    def _last_declared(self, one: Object, last: str, commit: str, key: Key, instances: frozenset[str]) -> Object:
         """A protected object as it was before it was removed: a commit may have lifted the protection in between,
         which changes nothing on the target and so leaves the mark as it was."""
-        key = (one.ref.kind, instance_name, one.ref.name)
         for later in self._repository.before_changes(one.at.path, last, commit, _STEPS_BACK):
-            declared = self._declared(later)
-            if declared is not None and key in declared[0]:
-                return msgspec.structs.replace(one, protect=declared[0][key].protect)
+            if (then := self._at(later, key, instances)) is not None:
+                return msgspec.structs.replace(one, protect=then.protect)
         return one
+
+    def _at(self, commit: str | None, key: Key, instances: frozenset[str]) -> Object | None:
+        """An object as a commit declared it: looked for in `instances`, by their names now, then in the whole."""
+        if commit is None:
+            return None
+        if commit not in self._parts:
+            self._parts[commit] = self._part(commit, instances)
+        if (one := self._parts[commit].get(key)) is not None:
+            return one
+        declared = self._declared(commit)
+        return declared[0].get(key) if declared else None
+
+    def _part(self, commit: str, instances: frozenset[str]) -> Mapping[Key, Object]:
+        """What a commit declared in some instances, where that can be told without reading all of it."""
+        if self._again is None:
+            return {}
+        try:
+            found = self._again.part(commit, *self._made(commit), instances)
+        except (InvalidBots, Misuse, Unavailable):
+            return {}
+        return _by_key(Desired(commit=commit, source="", objects=found or ()))
 
     def _declared(self, commit: str | None) -> Declared | None:
         """What a commit declared; None where it is not to be had or was no valid state."""
@@ -96,23 +117,25 @@ class Past:
 
     def _look(self, commit: str) -> Declared | None:
         try:
-            config = read_config(self._repository, commit)
-            try:
-                target = target_of(config, self._target.name)
-            except Misuse:
-                target = self._target  # it was added later
-            found = read_desired(self._repository, commit, config, target, self._cache)
+            found = read_desired(self._repository, commit, *self._made(commit), self._cache)
         except (InvalidBots, Misuse, Unavailable):
             return None
         desired = profile_of(self._target.type).lower(found, None).desired
-        names = instance_names(desired)
-        objects: dict[tuple[str, str, str], Object] = {
-            (
-                one.ref.kind,
-                names[one.ref.instance],
-                "" if one.ref.kind in ("Instance", "Settings") else one.ref.name,
-            ): one
-            for one in desired.objects
-            if one.ref.kind != "Conversation"
-        }
-        return objects, {target_name: name for name, target_name in names.items()}
+        return _by_key(desired), {target_name: name for name, target_name in instance_names(desired).items()}
+
+    def _made(self, commit: str) -> tuple[Config, Target]:
+        """The configuration of a commit, and the target in it."""
+        config = read_config(self._repository, commit)
+        try:
+            return config, target_of(config, self._target.name)
+        except Misuse:
+            return config, self._target  # it was added later
+
+
+def _by_key(desired: Desired) -> dict[Key, Object]:
+    names = instance_names(desired)
+    return {
+        (one.ref.kind, names[one.ref.instance], "" if one.ref.kind in ("Instance", "Settings") else one.ref.name): one
+        for one in desired.objects
+        if one.ref.kind != "Conversation"
+    }
