@@ -28,6 +28,7 @@ def main() -> int:
         "../http-api.md": with_calls(CALLS_PAGE.read_text()),
         "yaml.md": yaml_page(),
         "http-bodies.md": bodies_page(),
+        "outputs.md": outputs_page(),
         "commands.md": commands_page(),
     }
     stale = [name for name, text in pages.items() if current(name) != text]
@@ -87,6 +88,30 @@ def bodies_page() -> str:
         if name.startswith("http/"):
             document = shape.schema(name)
             parts.append(f"\n## {document['title']}\n\n{document['description']}\n\n{table(document)}")
+            if examples := document.get("examples"):
+                parts.append(f"\n```json\n{pretty(examples[0])}\n```\n")
+    return "".join(parts)
+
+
+def inlined(node: Any, document: dict[str, Any]) -> Any:
+    """A schema with its own `$defs` in the place of references to them."""
+    if isinstance(node, list):
+        return [inlined(one, document) for one in node]
+    if not isinstance(node, dict):
+        return node
+    if str(node.get("$ref", "")).startswith("#/$defs/"):
+        target = document["$defs"][node["$ref"].rpartition("/")[2]]
+        return inlined({**target, **{key: value for key, value in node.items() if key != "$ref"}}, document)
+    return {key: inlined(value, document) for key, value in node.items() if key != "$defs"}
+
+
+def outputs_page() -> str:
+    parts = [NOTE.format(source="schemas/output/*.schema.json"), "# What commands print and read as JSON\n"]
+    for name in shape.names():
+        if name.startswith("output/"):
+            document = shape.schema(name)
+            said = f"{document['description']} The whole: `schemas/{name}.schema.json`."
+            parts.append(f"\n## {document['title']}\n\n{said}\n\n{table(inlined(document, document))}")
             if examples := document.get("examples"):
                 parts.append(f"\n```json\n{pretty(examples[0])}\n```\n")
     return "".join(parts)
