@@ -28,7 +28,7 @@ ACTION = ROOT / "action.yml"
 HOOKS = ROOT / ".pre-commit-hooks.yaml"
 WORKFLOWS = sorted([*ROOT.glob("templates/github/*.yml"), *ROOT.glob("templates/gitea/*.yml")])
 GITLAB = ROOT / "templates/gitlab/reconciler.gitlab-ci.yml"
-WRITES = {"pull-requests", "statuses", "issues"}
+WRITES = {"pull-requests", "statuses", "issues"}  # and on Gitea, for a commit status, contents
 
 
 def read(path: Path) -> dict[Any, Any]:
@@ -65,7 +65,8 @@ def test_a_workflow_may_do_only_what_it_needs(path: Path) -> None:
     for job in document["jobs"].values():
         given |= job.get("permissions", {})
         assert job["timeout-minutes"] <= 15
-    assert {name for name, value in given.items() if value == "write"} <= WRITES
+    allowed = WRITES | {"contents"} if path.parent.name == "gitea" else WRITES
+    assert {name for name, value in given.items() if value == "write"} <= allowed
     trusted = "workflow_run" in on or "pull_request_target" in on
     for step in steps(path):
         if "uses" in step:
@@ -164,7 +165,7 @@ class Job:
             check=False,
         )
 
-    def action(self, served: Served, event: Any, **inputs: str) -> subprocess.CompletedProcess[str]:
+    def action(self, served: Served, event: Any, actor: str = "ana", **inputs: str) -> subprocess.CompletedProcess[str]:
         """The action's step as GitHub runs it, with these inputs."""
         step = read(ACTION)["runs"]["steps"][1]
         given = {name: str(about["default"]) for name, about in read(ACTION)["inputs"].items()}
@@ -176,6 +177,7 @@ class Job:
         file.write_text(json.dumps(event))
         variables = {
             "GITHUB_ACTIONS": "true",
+            "GITHUB_ACTOR": actor,
             "GITHUB_API_URL": f"{served.url}/api/v3",
             "GITHUB_SERVER_URL": served.url,
             "GITHUB_REPOSITORY": "acme/bots",
@@ -231,6 +233,15 @@ def test_a_forks_pull_request_is_reviewed_and_posted_by_two_runs(job: Job) -> No
         (comment,) = served.comments
         assert "Made without secrets" in comment["body"]
         assert served.statuses[job.head][0]["state"] == "success"
+
+
+def test_dependabots_token_only_reads_too(job: Job) -> None:
+    with serve("github") as served:
+        served.pulls[12]["head"] = job.head
+        done = job.action(served, job.event(), actor="dependabot[bot]", token="reads")
+        assert done.returncode == 0, done.stderr
+        assert "--post-file" in done.stderr
+        assert (job.repo.root / "reconciler-review.json").exists()
 
 
 def test_a_broken_pull_request_fails_the_job(job: Job) -> None:

@@ -140,13 +140,14 @@ class Announcer:
 
     async def _send(self) -> None:
         while not self._closing:
+            left: float | None = None
             try:
                 row = self._history.told.waiting()
             except sqlite3.Error as error:
                 self._log(f"note     the loop's database cannot be read for the forge: {error}")
                 row, left = None, _BACK_OFF[0]
             else:
-                left = None if row is None else row.due - time.time()
+                left = row.due - time.time() if row is not None else None
             if row is None or (left is not None and left > 0):
                 self._news.clear()
                 with contextlib.suppress(TimeoutError):

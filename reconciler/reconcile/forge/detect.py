@@ -28,15 +28,17 @@ _TOKENS: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 _APIS: Final[Mapping[Kind, str]] = {"github": "https://api.github.com", "gitlab": "https://gitlab.com/api/v4"}
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)*")
+_DEPENDABOT: Final = "dependabot[bot]"  # whose jobs GitHub gives no more than a fork's
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
 class CI(msgspec.Struct, frozen=True, kw_only=True):
     """Where a job stands. `number`, `base` and `head` are those of its pull request (None, "" where there is none).
 
-    `repository` is the one that the pull request is for, `fork` whether its commits come from another one (in
-    `source`, as the forge names it). `token_name` is the variable that holds the token, or the one to set. `url` is
-    where the job is to be seen. `expects` is the head that a job after another one must find (workflow_run).
+    `repository` is the one that the pull request is for, `fork` whether its commits come from another one, so that its
+    token may do no more than read; `source` is that other one, as the forge names it. `token_name` is the variable
+    that holds the token, or the one to set. `url` is where the job is to be seen. `expects` is the head that a job
+    after another one must find (workflow_run).
     """
 
     kind: Kind
@@ -197,7 +199,10 @@ def _actions(kind: Kind, environ: Mapping[str, str]) -> CI:
         head=_commit(environ.get("GITHUB_SHA", "")),
         url=f"{server}/{repository}/actions/runs/{run}" if server and run else "",
     )
-    return _with_token(_of_event(found, _event(environ.get("GITHUB_EVENT_PATH", ""))), environ)
+    found = _of_event(found, _event(environ.get("GITHUB_EVENT_PATH", "")))
+    if found.number is not None and environ.get("GITHUB_ACTOR") == _DEPENDABOT:
+        found = msgspec.structs.replace(found, fork=True)
+    return _with_token(found, environ)
 
 
 def _of_event(ci: CI, event: Mapping[str, Any]) -> CI:

@@ -17,8 +17,8 @@ from reconciler.reconcile.forge.calls import Calls
 from reconciler.reconcile.forge.port import LIMITS, Comment, Pull, State, Status, short
 
 NEEDS: Final = (
-    "the scope `api` and the role Developer: make a project access token and give it to the job as the masked variable "
-    "GITLAB_TOKEN (a job's own CI_JOB_TOKEN can only read)"
+    "the scope `api` and the role Developer (Maintainer for a status on a protected branch): make a project access "
+    "token and give it to the job as the masked variable GITLAB_TOKEN (a job's own CI_JOB_TOKEN can only read)"
 )
 _FILES: Final = 1000  # a merge request that changes more is not listed whole by every version
 _PAGE: Final = {"per_page": "50"}
