@@ -13,6 +13,7 @@ import typer
 from reconciler import __version__
 from reconciler.cli.context import context
 from reconciler.cli.output import put, show_error
+from reconciler.cli.plain import take_plain_values
 from reconciler.errors import EXIT_MISUSE, ReconcilerError
 
 # Each command's module and function, in the order of a newcomer's day: start, look, change, ask what happened.
@@ -95,6 +96,7 @@ def _start_quickly(asked: str | None) -> None:
     # Where rich and click are installed httpx imports its own command line with them, 40 ms for nothing; told that it
     # is absent, it goes on as it does where they are not.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+    take_plain_values()
     if asked not in _STAYING:
         gc.set_threshold(100_000, 20, 20)  # a fleet is many objects and few cycles
 
