@@ -139,6 +139,7 @@ def plain(text: str) -> str:
     return _MARKS.sub("", unicodedata.normalize("NFD", text)).lower()
 
 
+@lru_cache(1024)
 def terms(rule: str) -> Terms:
     """An advanced rule: its operators, each with its ways to hold (any of them), each way its values (all).
 

@@ -7,14 +7,22 @@ Before it the order of asking; after it `prove`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
+
+import re2
 
 from reconciler.plan import evolution, javascript
-from reconciler.plan.pattern import Beyond, Refused
+from reconciler.plan.pattern import Beyond, Refused, to_re2
 from reconciler.plan.routes.answer import Semantics
-from reconciler.plan.routes.asking import All, Any_, Asked, Atom, Formula, Order
+from reconciler.plan.routes.asking import Any_, Asked, Atom, Formula, Not, Order, tree
 from reconciler.talk import match
 from reconciler.talk.match import bare, fold
+
+_PRICES: Final = {
+    "regex": 2,
+    "advanced": 3,
+}  # what asking a bot costs, in steps of an automaton; values next to nothing
+_TOGETHER: Final = 16  # patterns that are first looked for at once
 
 LAST: Final = -1  # the place of whoever answers what no trigger takes
 
@@ -45,36 +53,55 @@ _VIEWS: Final[dict[Semantics, tuple[Callable[[str], str], ...]]] = {
 }
 
 
-def takes(one: Asked, views: Views) -> bool:
-    """Whether a bot's trigger takes a message. Raises Unknown where that cannot be told."""
+Test = Callable[[Views], bool]
+
+
+def test_of(one: Asked, semantics: Semantics) -> Test:
+    """Whether a bot's trigger takes a message, as a function that raises Unknown where that cannot be told."""
     if not one.unknown:
-        return _holds(one.trigger, views)
-    if views.semantics == "runtime":
-        return match.finds(one.value, views.text)
-    try:
-        return evolution.passes(one.bot, views.text)
-    except Beyond as error:
-        raise Unknown(f"what {one.name} takes is not known: {error}") from None
+        return _made(one.trigger, semantics)
+    if semantics == "runtime":
+        return lambda views: match.finds(one.value, views.text)
+
+    def test(views: Views) -> bool:
+        try:
+            return evolution.passes(one.bot, views.text)
+        except Beyond as error:
+            raise Unknown(f"what {one.name} takes is not known: {error}") from None
+
+    return test
 
 
-def _holds(formula: Formula, views: Views) -> bool:
+def _made(formula: Formula, semantics: Semantics) -> Test:
     if isinstance(formula, Atom):
-        if formula.operator == "regex":
-            runtime = views.semantics == "runtime"
-            return (match.found_in if runtime else evolution.found_in)(formula.value, views.of(formula.view))
-        return _TESTS[formula.operator](views.of(formula.view), formula.value)
-    if isinstance(formula, All):
-        return all(_holds(part, views) for part in formula.parts)
-    if isinstance(formula, Any_):
-        return any(_holds(part, views) for part in formula.parts)
-    return not _holds(formula.part, views)
+        test, value, view = _TESTS[semantics][formula.operator], formula.value, formula.view
+        return lambda views: test(views.of(view), value)
+    if isinstance(formula, Not):
+        inner = _made(formula.part, semantics)
+        return lambda views: not inner(views)
+    parts = [_made(part, semantics) for part in formula.parts]
+    if len(parts) == 1:
+        return parts[0]
+    decided = isinstance(formula, Any_)
+
+    def holds(views: Views) -> bool:
+        for part in parts:
+            if part(views) is decided:
+                return decided
+        return not decided
+
+    return holds
 
 
-_TESTS: Final[dict[str, Callable[[str, str], bool]]] = {
+_VALUES: Final[dict[str, Callable[[str, str], bool]]] = {
     "equals": str.__eq__,
     "startsWith": str.startswith,
     "endsWith": str.endswith,
     "contains": str.__contains__,
+}
+_TESTS: Final[dict[Semantics, dict[str, Callable[[str, str], bool]]]] = {
+    "runtime": {**_VALUES, "regex": lambda text, pattern: match.found_in(pattern, text)},
+    "evolution": {**_VALUES, "regex": lambda text, pattern: evolution.found_in(pattern, text)},
 }
 
 
@@ -84,13 +111,18 @@ class Answering:
     def __init__(self, order: Order) -> None:
         self.order = order
         self.won: dict[str, int] = {}
+        self.said: dict[str, str | None] = {}
+        self.price = sum(_PRICES.get(one.rank, 0) for one in order.asked) + len(order.asked) // 10 + 5
+        self.real_price = sum(_PRICES.get(one.rank, 0) for one in order.asked) * 8 + len(order.asked)
         self.runs: list[Callable[[Views], int | None]] = []
         start = 0
         while start < len(order.asked):
             end = start + 1
-            while end < len(order.asked) and _kind(order.asked[end]) == _kind(order.asked[start]):
+            kind = _kind(order.asked[start])
+            most = _TOGETHER if order.asked[start].rank == "regex" else len(order.asked)
+            while end < len(order.asked) and end - start < most and _kind(order.asked[end]) == kind:
                 end += 1
-            self.runs.append(_run(order.asked[start:end], start))
+            self.runs.append(_run(order.asked[start:end], start, order.semantics))
             start = end
         self.ranked = match.ranked(one.bot for one in order.asked) if order.semantics == "runtime" else []
 
@@ -111,6 +143,13 @@ class Answering:
 
     def real(self, text: str | None) -> str | None:
         """Who answers a message, by the target's own matcher (None: nobody). Raises Unknown."""
+        if text is None:
+            return self.asked(None)
+        if text not in self.said:
+            self.said[text] = self.asked(text)
+        return self.said[text]
+
+    def asked(self, text: str | None) -> str | None:
         if self.order.semantics == "runtime":
             if text is None:
                 return next(
@@ -134,22 +173,38 @@ def _kind(one: Asked) -> tuple[str, int] | str:
     return (one.trigger.operator, one.trigger.view) if isinstance(one.trigger, Atom) else one.name
 
 
-def _run(asked: tuple[Asked, ...], start: int) -> Callable[[Views], int | None]:
+def _run(asked: tuple[Asked, ...], start: int, semantics: Semantics) -> Callable[[Views], int | None]:
+    """Which of some bots takes a message first."""
     first = asked[0].trigger
-    if not isinstance(first, Atom) or first.operator == "regex":
-        return lambda views: next((start + at for at, one in enumerate(asked) if takes(one, views)), None)
+    if not isinstance(first, Atom):
+        test = test_of(asked[0], semantics)
+        return lambda views: start if test(views) else None
     values = [(one.trigger.value, start + at) for at, one in enumerate(asked) if isinstance(one.trigger, Atom)]
     view = first.view
     if first.operator == "equals":
         known = dict(reversed(values))
         return lambda views: known.get(views.of(view))
-    test = _TESTS[first.operator]
+    holds, every = _TESTS[semantics][first.operator], None
+    if first.operator == "regex" and len(values) > 1:
+        every = _together([value for value, _ in values], semantics)
 
     def run(views: Views) -> int | None:
         text = views.of(view)
+        if every is not None and every.search(text) is None:
+            return None
         for value, place in values:
-            if test(text, value):
+            if holds(text, value):
                 return place
         return None
 
     return run
+
+
+def _together(patterns: list[str], semantics: Semantics) -> Any:
+    """One pattern that is found where any of some is, or None where that is too large: most messages hold none."""
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile("|".join(to_re2(tree(pattern, semantics)) for pattern in patterns), options=options)
+    except re2.error:
+        return None

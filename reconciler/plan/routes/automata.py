@@ -24,6 +24,7 @@ class Automaton(Protocol):
 
     view: int
     start: int
+    work: int  # what it has cost beside one for each step
 
     def step(self, state: int, char: str) -> int: ...
 
@@ -40,6 +41,7 @@ class Value:
     """Whether a text equals, begins with, ends with or contains a value. A state is how much of it was just read."""
 
     start = 0
+    work = 0
 
     def __init__(self, operator: Operator, value: str, view: int) -> None:
         self.operator, self.value, self.view = operator, value, view
@@ -92,6 +94,7 @@ class Pattern:
     def __init__(self, tree: Node, view: int) -> None:
         self.view = view
         self.program = _Program(tree)
+        self.work = self.program.size
         self.numbers: dict[tuple[frozenset[int], int], int] = {}
         self.kept: list[tuple[frozenset[int], int]] = []
         self.number((frozenset([0]), _NOTHING))
@@ -113,6 +116,7 @@ class Pattern:
         reached = self.program.closure(places, before, after)
         if self.program.found in reached:
             return 1
+        self.work += len(reached)
         code = ord(char)
         steps = self.program.chars
         moved = {steps[place][1] for place in reached if place in steps and holds(steps[place][0], code)}

@@ -25,7 +25,7 @@ from reconciler.talk.match import bare, fold
 # server: as it stands, in UTF-16 units, without accents.
 FIRST, SECOND, THIRD = 0, 1, 2
 
-_CASED: Final = ((0, 0x33FF), (0xA000, 0xABFF), (0xF900, 0x1FFFF))  # no other blocks change by folding
+_CASED: Final = ((0, 0x33FF), (0xA000, 0xABFF), (0xF900, 0x1FFFF), (0x2F800, 0x2FA1D))  # but for Hangul
 _MARKED: Final = (*_CASED, (0xE0000, 0xE0FFF))
 
 

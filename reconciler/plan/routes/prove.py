@@ -23,7 +23,7 @@ from reconciler.plan.routes.answer import (
     Semantics,
     Unreachable,
 )
-from reconciler.plan.routes.answering import LAST, Answering, Unknown, Views, takes
+from reconciler.plan.routes.answering import LAST, Answering, Test, Unknown, Views, test_of
 from reconciler.plan.routes.asking import ALWAYS, Asked, Atom, Formula, Order, order_of
 from reconciler.plan.routes.samples import join, samples
 from reconciler.plan.routes.search import Budget, Finder, Spent
@@ -63,18 +63,22 @@ class _Proof:
         self.semantics = after.semantics
         self.before, self.after = Answering(before), Answering(after)
         self.budget = budget
-        self.finder = Finder(self.semantics, budget)
+        triggers = [one.trigger for one in (*before.asked, *after.asked) if not one.unknown]
+        self.finder = Finder(self.semantics, budget, triggers)
+        self.tests: dict[tuple[str, str], Test] = {}
         self.unsure: dict[tuple[str, str], dict[str, None]] = {}
         self.known: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def routes(self) -> Routes:
-        moved, more = self.moved()
+        self.budget.kept = self.budget.steps // 2
         never, reached = self.reachability()
+        self.budget.kept = 0
+        moved, more = self.moved()
         overlaps = self.overlaps()
         return Routes(never, reached, moved, more, overlaps, self.open(), self.spent())
 
     def spent(self) -> int:
-        return self.budget.most - max(self.budget.states, 0)
+        return self.budget.states
 
     def open(self) -> tuple[NotProven, ...]:
         return tuple(NotProven(question, tuple(bots), why) for (question, why), bots in self.unsure.items())
@@ -91,7 +95,7 @@ class _Proof:
         """
         for tried in tries:
             if self.shows(wants, tried):
-                return self.confirmed(wants, tried), []
+                return tried, []
         wanted: list[Formula] = []
         for answering, place in wants:
             if place != LAST:
@@ -102,10 +106,10 @@ class _Proof:
         barred: dict[tuple[str, str], Asked] = {}
         while (text := self.finder.find(wanted, [one.trigger for one in barred.values()])) is not None:
             views = Views(text, self.semantics)
-            winners = [(answering, place, answering.winner(views)) for answering, place in wants]
+            winners = [(answering, place, self.winner(answering, views)) for answering, place in wants]
             wrong = [(answering, won) for answering, place, won in winners if won != place]
             if not wrong:
-                return self.confirmed(wants, text), []
+                return text, []
             fresh = False
             for answering, won in wrong:
                 if won != LAST:
@@ -118,17 +122,31 @@ class _Proof:
                 raise Unknown(_ODD)
         return None, list(barred.values())
 
-    def confirmed(self, wants: list[tuple[Answering, int]], text: str) -> str:
-        """The message, which the target's own matcher gives to the same bots. Raises Unknown where it does not."""
-        if any(answering.real(text) != answering.name(place) for answering, place in wants):
+    def confirmed(self, wants: list[tuple[Answering, str | None]], text: str) -> str:
+        """A message that the target's own matcher gives to these bots. Raises Unknown where it does not."""
+        self.budget.pay(sum(answering.real_price for answering, _ in wants))
+        if any(answering.real(text) != name for answering, name in wants):
             raise Unknown(_ODD)
         return text
+
+    def takes(self, one: Asked, views: Views) -> bool:
+        test = self.tests.get(one.key)
+        if test is None:
+            test = self.tests[one.key] = test_of(one, self.semantics)
+        return test(views)
+
+    def winner(self, answering: Answering, views: Views) -> int:
+        if views.text not in answering.won:
+            self.budget.pay(answering.price)
+        return answering.winner(views)
 
     def shows(self, wants: list[tuple[Answering, int]], text: str) -> bool:
         """Whether a message shows a case."""
         views = Views(text, self.semantics)
         try:
-            return all(answering.winner(views) == place for answering, place in wants)
+            if not all(self.takes(answering.order.asked[place], views) for answering, place in wants if place != LAST):
+                return False
+            return all(self.winner(answering, views) == place for answering, place in wants)
         except Unknown:
             return False
 
@@ -160,7 +178,7 @@ class _Proof:
                 was = isinstance(self.state(self.before, name), Unreachable)
                 never.append(Unreachable(name, now.why, now.by, now.message, was))
             elif now is not None and isinstance(self.state(self.before, name, now), Unreachable):
-                reached.append(Reached(name, now or None))
+                reached.append(Reached(name, self.confirmed([(self.after, name)], now) if now else None))
         return tuple(never), tuple(reached)
 
     def state(self, answering: Answering, name: str, maybe: str = "") -> Unreachable | str | NotProven | None:
@@ -236,11 +254,12 @@ class _Proof:
             wants = [(self.before, was), (self.after, now)]
             try:
                 text, _ = self.case(wants, self.tries(was, now))
+                if text is not None:
+                    found[names] = Moved(
+                        *names, self.confirmed([(self.before, names[0]), (self.after, names[1])], text)
+                    )
             except (Spent, Beyond, Unknown) as error:
                 self.doubt("whether messages move between these bots", str(error), *names)
-                continue
-            if text is not None:
-                found[names] = Moved(*names, text)
         self.without_text(found)
         return tuple(found.values()), False
 
@@ -323,7 +342,7 @@ class _Proof:
     def both(self, one: Asked, two: Asked, text: str) -> bool:
         views = Views(text, self.semantics)
         try:
-            return takes(one, views) and takes(two, views)
+            return self.takes(one, views) and self.takes(two, views)
         except Unknown:
             return False
 

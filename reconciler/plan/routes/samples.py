@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from reconciler.plan.routes.answer import Semantics
-from reconciler.plan.routes.answering import Views, takes
+from reconciler.plan.routes.answering import Views, test_of
 from reconciler.plan.routes.asking import ALWAYS, All, Any_, Asked, Atom, Formula
 
 
 def samples(one: Asked, semantics: Semantics) -> tuple[str, ...]:
     """Some messages that a bot's trigger takes, the most natural first; none where that takes a search."""
+    test = test_of(one, semantics)
     found = [text for text in _made(one) if text.strip()]
-    return tuple(text for text in dict.fromkeys(found) if not one.unknown and takes(one, Views(text, semantics)))
+    return tuple(text for text in dict.fromkeys(found) if not one.unknown and test(Views(text, semantics)))
 
 
 def join(ones: tuple[str, ...], twos: tuple[str, ...]) -> list[str]:
