@@ -123,7 +123,7 @@ class Course:
             self._sync = self._memory.wanted.target.sync
         self._plan_next(ended)
         if rollback and ended.outcome not in GOOD:
-            self._due = asyncio.get_running_loop().time()  # what is wanted is looked at as before
+            self._failures, self._due = 0, asyncio.get_running_loop().time()  # what is wanted is looked at as before
         history.coming(self._name, self._memory.attempts, time.time() + self.left())
         if self._running.told is not None:
             self._running.told(self._name, ended)

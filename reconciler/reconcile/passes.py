@@ -113,7 +113,10 @@ async def run_pass(site: Site, history: History, target: str, reach: Reach, memo
         ended = Ended(outcome="invalid", message=str(error)[:_MESSAGE], error=error)
     except PlanRefused as error:
         ended = Ended(outcome="refused", message=str(error)[:_MESSAGE], error=error)
-    except (Unavailable, Misuse) as error:
+    except Misuse as error:
+        outcome = "refused" if ask.rollback is not None else "unavailable"  # who asked for it asked for what is not
+        ended = Ended(outcome=outcome, message=str(error)[:_MESSAGE], error=error)
+    except Unavailable as error:
         ended = Ended(outcome="unavailable", message=str(error)[:_MESSAGE], error=error)
     if ended.outcome not in ("applied", "unchanged"):
         memory.version = None

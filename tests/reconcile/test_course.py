@@ -195,7 +195,7 @@ async def test_a_rollback_that_the_loop_is_asked_for(repo: Repo, site: Site, dat
         async with looping(site, data, lambda target: reach, told):
             await until(lambda: bots(reach.model) == {"a": 1}, 20)
             none = await back()
-            assert (none.outcome, "name one with --to" in none.message) == ("unavailable", True)
+            assert (none.outcome, "name one with --to" in none.message) == ("refused", True)
             bad = repo.commit(fleet(a=bot_file("a", 2)))
             await until(lambda: bots(reach.model) == {"a": 2}, 20)
             done = await back()
@@ -210,7 +210,7 @@ async def test_a_rollback_that_the_loop_is_asked_for(repo: Repo, site: Site, dat
             await until(lambda: bots(reach.model) == {"a": 1}, 20)  # and not 2
             both = repo.commit(fleet(a=bot_file("a", 3), b=bot_file("b", 3)))
             await until(lambda: bots(reach.model) == {"a": 3, "b": 3}, 20)
-            assert (await back("nope")).outcome == "unavailable"
+            assert (await back("nope")).outcome == "refused"
             assert history.holds.quarantined("local", both) is None
             await until(lambda: history.targets()[0].outcome == "unchanged", 20)  # what was wanted is wanted still
 
