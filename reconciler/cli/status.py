@@ -44,6 +44,7 @@ def status(
 
 
 def _show(one: State) -> None:
+    from reconciler.plan.retire import lines
     from reconciler.reconcile.passes import ATTEMPTS
 
     put(f"{one.target}: {one.sync}, {one.health}")
@@ -71,8 +72,8 @@ def _show(one: State) -> None:
         put(f"  blocked   {line}")
     for note in one.notes:
         put(f"  note      {note}")
-    for model in one.retiring:
-        put(f"  model     {model['instance']}/{model['bot']}: {model['text']}")
+    for line in lines(one.retiring):
+        put(f"  model     {line}")
 
 
 def _show_source(source: Source) -> None:

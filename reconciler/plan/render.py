@@ -103,7 +103,7 @@ def count(plan: Plan) -> dict[str, int]:
 def headline(change: Change) -> str:
     """One change in a line: `~ Bot bistro/restaurant (drift)`."""
     said = [f"was {change.renamed_from}"] if change.renamed_from else ["adopted"] if change.adopted else []
-    if change.action == "update" and change.origin != "pending":
+    if change.action == "update" and change.origin != "pending" and not change.adopted:
         said.append(change.origin)
     if change.held:
         said.append(f"not applied: {change.held}")

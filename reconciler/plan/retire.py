@@ -165,10 +165,7 @@ _OPENAI: Final = "https://api.openai.com/"
 
 def notes(found: Iterable[Retiring]) -> tuple[str, ...]:
     """One line for each model, with the bots that use it: `gpt-4o goes on …: bistro/menu, bistro/restaurant`."""
-    bots: dict[str, list[str]] = {}
-    for one in found:
-        bots.setdefault(one.text, []).append(f"{one.bot.instance}/{one.bot.name}")
-    return tuple(f"model {text} ({_few(names)})" for text, names in bots.items())
+    return tuple(f"model {line}" for line in lines(documents(found)))
 
 
 def documents(found: Iterable[Retiring]) -> list[dict[str, Any]]:
@@ -186,6 +183,14 @@ def documents(found: Iterable[Retiring]) -> list[dict[str, Any]]:
         }
         for one in found
     ]
+
+
+def lines(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """One line for each model of `documents`, with the bots that use it."""
+    bots: dict[str, list[str]] = {}
+    for row in rows:
+        bots.setdefault(row["text"], []).append(f"{row['instance']}/{row['bot']}")
+    return [f"{text} ({_few(names)})" for text, names in bots.items()]
 
 
 def _listed_as(model: str, listed: Listed) -> str | None:

@@ -57,7 +57,7 @@ def test_bots_whose_model_goes_are_told_of_and_the_account_is_asked_once(fleet: 
     try:
         up.ready()
         said = until(lambda: (found := up.run("status", exit_code=None).stdout) and "model " in found and found)
-        assert f"  model     bistro/menu: gpt-4o goes on {SOON}, in 20 days: gpt-6-luna replaces it" in said
+        assert f"  model     gpt-4o goes on {SOON}, in 20 days: gpt-6-luna replaces it (bistro/complaints, " in said
         up.run("sync")
         shown = up.run("plan").stdout
         assert f"note: model gpt-4o goes on {SOON}, in 20 days: gpt-6-luna replaces it (bistro/complaints, " in shown
