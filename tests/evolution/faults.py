@@ -75,6 +75,7 @@ class Faults:
         if fault is not None:
             fault.hits += 1
         if fault is not None and kind == "slow":
+            receive = await _heard(receive)  # it acts on what it has, whether or not anybody still waits
             await asyncio.sleep(fault.seconds)
         acts = kind is None or kind in ("reset-after", "500-after", "502-after", "slow", "truncated")
         if acts:
@@ -110,6 +111,19 @@ class Held:
         await send({"type": "http.response.start", "status": self.status, "headers": self._head})
         part = self.body[: int(len(self.body) * of)]
         await send({"type": "http.response.body", "body": part, "more_body": of < 1})
+
+
+async def _heard(receive: Receive) -> Receive:
+    """The whole body, to be received again."""
+    messages = [await receive()]
+    while messages[-1].get("more_body"):
+        messages.append(await receive())
+    messages.reverse()
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again
 
 
 async def _break(send: Any) -> None:
