@@ -30,11 +30,6 @@ class Accounts(msgspec.Struct, frozen=True):
     rows: Mapping[Ref, LiveObject]
     keys: Mapping[Ref, Key]
 
-    def sharing(self, ref: Ref) -> list[Ref]:
-        """The declared Credentials that are one account with this one, itself among them."""
-        key = self.keys.get(ref)
-        return sorted(other for other, its in self.keys.items() if its == key)
-
 
 def accounts(desired: Desired, live: Live | None) -> Accounts:
     """Finds the row of each declared Credentials: by its mark, else by its key, else by who uses it."""
@@ -45,18 +40,25 @@ def accounts(desired: Desired, live: Live | None) -> Accounts:
     names = instance_names(desired)
     found: dict[Ref, LiveObject] = {}
     rows = sorted((one for one in live.objects if one.kind == "Credentials"), key=_age, reverse=True)
-    own = [row for row in rows if row.mark is not None and row.mark.source == desired.source]
+    own: dict[str, list[LiveObject]] = {}
+    for row in rows:
+        if row.mark is not None and row.mark.source == desired.source:
+            own.setdefault(row.instance, []).append(row)
+    by_key: dict[Key, LiveObject] = {}
     for one in declared:
         called = (one.ref.name, one.formerly)
-        mine = [row for row in own if row.instance == names[one.ref.instance] and _name(row) in called]
-        adopted = [row for row in rows if row.id == one.adopts]
-        if row := _right(one, [*adopted, *mine], rows):
-            found[one.ref] = row
+        mine = [row for row in own.get(names[one.ref.instance], ()) if row.mark is not None and row.mark.name in called]
+        adopted = [row for row in rows if row.id == one.adopts] if one.adopts else []
+        if (right := _right(one, [*adopted, *mine], rows)) is not None:
+            found[one.ref] = by_key[keys[one.ref]] = right
+    used = _used(desired, live, names)
     for one in declared:
         if one.ref not in found and not isinstance(one.spec["apiKey"], Secret):
-            siblings = (found.get(ref) for ref, key in keys.items() if key == keys[one.ref])
-            if row := next((row for row in siblings if row is not None), None) or _used(desired, live, one, rows):
-                found[one.ref] = row
+            same = by_key.get(keys[one.ref])
+            if same is None:
+                same = _by_use(used.get(one.ref, set()), rows, names[one.ref.instance], desired.source)
+            if same is not None:
+                found[one.ref] = same
     return Accounts(found, keys)
 
 
@@ -76,37 +78,29 @@ def _right(one: Object, mine: list[LiveObject], rows: list[LiveObject]) -> LiveO
     return next((row for row in (*mine, *rows) if same_secret(str(row.spec["apiKey"]), key.value)), None)
 
 
-def _used(desired: Desired, live: Live, one: Object, rows: list[LiveObject]) -> LiveObject | None:
-    """The row that the live bots use which are declared with these Credentials: made by hand, or in another instance.
+def _used(desired: Desired, live: Live, names: Mapping[str, str]) -> dict[Ref, set[str]]:
+    """The rows that the live bots use which are declared with each Credentials."""
+    wanted = {
+        (names[one.ref.instance], one.ref.name): Ref("Credentials", one.ref.instance, str(one.spec["credentials"]))
+        for one in desired.objects
+        if one.ref.kind == "Bot"
+    }
+    found: dict[Ref, set[str]] = {}
+    for one in live.objects:
+        ours = one.kind == "Bot" and one.mark is not None and one.mark.source == desired.source
+        if ours and one.mark is not None and (ref := wanted.get((one.instance, one.mark.name))) is not None:
+            found.setdefault(ref, set()).add(str(one.spec["credentialsId"]))
+    return found
 
-    Only where all of them use the same one.
+
+def _by_use(used: set[str], rows: list[LiveObject], instance: str, source: str) -> LiveObject | None:
+    """The one row that all of them use, made by hand or in another instance.
+
+    Not one that is marked for other Credentials of the instance: from that they are to move.
     """
-    mine = {
-        other.ref.name
-        for other in desired.objects
-        if other.ref.kind == "Bot"
-        and other.ref.instance == one.ref.instance
-        and other.spec["credentials"] == one.ref.name
-    }
-    instance = instance_names(desired)[one.ref.instance]
-    used = {
-        str(bot.spec["credentialsId"])
-        for bot in live.objects
-        if bot.kind == "Bot"
-        and bot.instance == instance
-        and bot.mark is not None
-        and bot.mark.source == desired.source
-        and bot.mark.name in mine
-    }
-    if len(used) != 1:
-        return None
-    row = next((row for row in rows if row.id in used), None)
-    taken = row is not None and row.instance == instance and row.mark is not None and row.mark.source == desired.source
-    return None if taken else row  # marked for another of this instance: these bots are to move
-
-
-def _name(row: LiveObject) -> str:
-    return row.mark.name if row.mark is not None else ""
+    row = next((row for row in rows if row.id in used), None) if len(used) == 1 else None
+    marked = row is not None and row.instance == instance and row.mark is not None and row.mark.source == source
+    return None if marked else row
 
 
 def _age(row: LiveObject) -> tuple[str, str]:

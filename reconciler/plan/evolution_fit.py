@@ -51,6 +51,10 @@ class _Fitting:
         self.yaml = {target: name for name, target in self.names.items()}
         self.found = accounts(desired, live).rows
         self.credentials = {one.id: one for one in live.objects if one.kind == "Credentials"}
+        self.called: dict[tuple[str, str], list[str]] = {}  # names of rows, by their instance and id
+        for ref, row in sorted(self.found.items()):
+            self.called.setdefault((self.names[ref.instance], row.id), []).append(ref.name)
+        self.settings = {one.ref.instance: one for one in desired.objects if one.ref.kind == "Settings"}
         bots = [one for one in live.objects if one.kind == "Bot"]
         self.bots = {one.id: self._mine(one) or unmanaged(one.id) for one in bots}
 
@@ -63,8 +67,7 @@ class _Fitting:
                 if declared is not None:  # its channel and number are fixed once it is made
                     spec |= {field: declared.spec.get(field) for field in ("integration", "number")}
             case "Settings":
-                wanted = next((o for r, o in self.desired.items() if r.kind == "Settings" and r.instance == here), None)
-                spec["credentials"] = self._account(one, wanted)
+                spec["credentials"] = self._account(one, self.settings.get(here or ""))
                 fallback = spec.pop("fallbackId", None)
                 spec["fallbackBot"] = self.bots.get(fallback, f"{fallback} (gone)") if fallback else None
             case "Bot":
@@ -105,9 +108,7 @@ class _Fitting:
         id = one.spec.get("credentialsId")
         if not id:
             return None
-        here = self.yaml.get(one.instance)
-        names = [ref.name for ref, row in sorted(self.found.items()) if row.id == id and ref.instance == here]
-        if names:
+        if names := self.called.get((one.instance, id)):
             meant = wanted.spec.get("credentials") if wanted is not None else None
             return meant if meant in names else names[0]
         row = self.credentials.get(id)

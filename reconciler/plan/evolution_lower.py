@@ -26,10 +26,11 @@ import msgspec
 
 from reconciler.errors import Refusal
 from reconciler.model import DEFAULTS, DEMO, Desired, Live, LiveObject, Mark, Object, Ref, Secret, join_mark
-from reconciler.plan.evolution_accounts import PLACEHOLDER, Accounts, accounts, placeholder_key
+from reconciler.plan.evolution_accounts import PLACEHOLDER, Accounts, Key, accounts, placeholder_key
 from reconciler.plan.evolution_regex import both_cases
 from reconciler.plan.own import instance_names
 from reconciler.plan.profile import Lowered
+from reconciler.plan.slots import triggers_of
 
 UNITS: Final = {"expire": "min", "debounceTime": "s"}
 PER_UNIT: Final = {"expire": 60, "debounceTime": 1000}
@@ -68,11 +69,14 @@ class _Lowering:
 
     def __init__(self, desired: Desired, live: Live | None) -> None:
         self.source = desired.source
-        self.live = live
         self.names = instance_names(desired)
         self.accounts = accounts(desired, live)
         self.holders = _Holders(desired, live, self.accounts, self.names)
         self.homes: dict[str, list[Object]] = {}
+        self.bots: dict[str, list[LiveObject]] = {}
+        for one in live.objects if live is not None else ():
+            if one.kind == "Bot":
+                self.bots.setdefault(one.instance, []).append(one)
         self.notes: dict[str, list[str]] = {}
         self.faults: list[Refusal] = []
 
@@ -280,24 +284,25 @@ class _Lowering:
             yield _with(one, {**one.spec, "maxTokens": tokens})
 
     def _tokens(self, bots: list[Object]) -> tuple[dict[str, tuple[str, int]], set[tuple[str, int]]]:
-        """The live pairs of model and maxTokens: of the declared bots by name, and of all bots that are not ours."""
+        """The live pairs of model and maxTokens: of the declared bots by name, and of all bots that are not ours.
+
+        A bot that has a declared one's trigger is that one without its mark, or stands in its way anyhow.
+        """
         own: dict[str, tuple[str, int]] = {}
         others: set[tuple[str, int]] = set()
         instance = self.names[bots[0].ref.instance] if bots else ""
-        for one in self.live.objects if self.live is not None else ():
-            if one.kind == "Bot" and one.instance == instance and one.spec["botType"] == "chatCompletion":
-                pair = (str(one.spec["model"]), int(one.spec["maxTokens"] or 0))
-                if one.mark is not None and one.mark.source == self.source:
-                    own[one.mark.name] = pair
-                else:
-                    others.add(pair)
-        adopted = {one.adopts for one in bots if one.adopts}
-        if adopted and self.live is not None:
-            others -= {
-                (str(one.spec["model"]), int(one.spec["maxTokens"] or 0))
-                for one in self.live.objects
-                if one.id in adopted and one.kind == "Bot"
-            }
+        adopted = {one.adopts for one in bots}
+        triggers = {slot for one in bots for slot in triggers_of(one.spec)}
+        for one in self.bots.get(instance, ()):
+            pair = (str(one.spec["model"]), int(one.spec["maxTokens"] or 0))
+            if one.mark is not None and one.mark.source == self.source:
+                own[one.mark.name] = pair
+            elif (
+                one.spec["botType"] == "chatCompletion"
+                and one.id not in adopted
+                and triggers.isdisjoint(triggers_of(one.spec))
+            ):
+                others.add(pair)
         return own, others
 
     def clashes(self, bots: list[Object]) -> None:
@@ -353,12 +358,12 @@ class _Holders:
         self._stood_in = {name for id, name in self._holding.items() if id in rows and self._made(rows[id])}
         self._declared = {one.ref.instance for one in desired.objects if one.ref.kind == "Settings"}
         self._holder: dict[str, str | None] = {}
-        for here, name in self._wants.items():
-            ref = Ref("Credentials", here, name)
-            among = {
-                other for other, its in self._wants.items() if Ref("Credentials", other, its) in found.sharing(ref)
-            }
-            self._holder[here] = self._chosen(among, found.rows.get(ref))
+        sharing: dict[Key | None, set[str]] = {}
+        wanted = {here: Ref("Credentials", here, name) for here, name in self._wants.items()}
+        for here, ref in wanted.items():
+            sharing.setdefault(found.keys.get(ref), set()).add(here)
+        for here, ref in wanted.items():
+            self._holder[here] = self._chosen(sharing[found.keys.get(ref)], found.rows.get(ref))
 
     def _made(self, row: LiveObject) -> bool:
         """Whether a row is a placeholder."""

@@ -59,7 +59,7 @@ def trigger_of(spec: Mapping[str, Any]) -> str | None:
 
 
 def _on_evolution(instance: str, spec: Mapping[str, Any]) -> tuple[Slot, ...]:
-    found = [("Bot", instance, *held) for held in _triggers(spec)]
+    found = [("Bot", instance, *held) for held in triggers_of(spec)]
     if spec.get("botType") == "chatCompletion":
         found.append(("Bot", instance, "model and maxTokens", str(spec.get("model")), str(spec.get("maxTokens"))))
     elif spec.get("assistantId"):
@@ -67,7 +67,8 @@ def _on_evolution(instance: str, spec: Mapping[str, Any]) -> tuple[Slot, ...]:
     return tuple(found)
 
 
-def _triggers(spec: Mapping[str, Any]) -> list[Slot]:
+def triggers_of(spec: Mapping[str, Any]) -> list[Slot]:
+    """The triggers that a bot holds on an Evolution API server, enabled or not."""
     value = str(spec.get("triggerValue") or "")
     match spec.get("triggerType"):
         case "all":
