@@ -83,3 +83,16 @@ def to_re2(node: Node) -> str:
             return f"(?:{'|'.join(map(to_re2, ways))})"
         case Repeat(inner, least, most):
             return f"(?:{to_re2(inner)}){{{least},{'' if most is None else most}}}"
+
+
+def weight(node: Node) -> int:
+    """How large a tree is for an engine: its ranges of characters, repeats written out."""
+    match node:
+        case Chars(ranges):
+            return len(ranges) + 1
+        case Edge():
+            return 1
+        case Sequence(parts) | Choice(parts):
+            return 1 + sum(map(weight, parts))
+        case Repeat(inner, least, most):
+            return weight(inner) * max(least, most or 0, 1)

@@ -12,7 +12,7 @@ from typing import Any, Final
 import re2
 
 from reconciler.plan import evolution, javascript
-from reconciler.plan.pattern import Beyond, Refused, to_re2
+from reconciler.plan.pattern import Beyond, Refused, to_re2, weight
 from reconciler.plan.routes.answer import Semantics
 from reconciler.plan.routes.asking import Any_, Asked, Atom, Formula, Not, Order, tree
 from reconciler.talk import match
@@ -23,6 +23,7 @@ _PRICES: Final = {
     "advanced": 3,
 }  # what asking a bot costs, in steps of an automaton; values next to nothing
 _TOGETHER: Final = 16  # patterns that are first looked for at once
+_LARGE: Final = 4_000  # of patterns together, by weight: to compile more takes longer than it saves
 
 LAST: Final = -1  # the place of whoever answers what no trigger takes
 
@@ -202,9 +203,5 @@ def _run(asked: tuple[Asked, ...], start: int, semantics: Semantics) -> Callable
 
 def _together(patterns: list[str], semantics: Semantics) -> Any:
     """One pattern that is found where any of some is, or None where that is too large: most messages hold none."""
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile("|".join(to_re2(tree(pattern, semantics)) for pattern in patterns), options=options)
-    except re2.error:
-        return None
+    trees = [tree(pattern, semantics) for pattern in patterns]
+    return re2.compile("|".join(map(to_re2, trees))) if sum(map(weight, trees)) < _LARGE else None
