@@ -189,7 +189,7 @@ class Announcer:
             await forge.close()
 
     async def _comment(self, forge: Forge, number: int, row: Row, state: Outcome, facts: Facts, *, alone: bool) -> None:
-        found = await forge.find(number, REVIEW)
+        found = await forge.find(number, REVIEW, others=True)  # a job wrote it, mostly with another token
         review = read(found.body) if found is not None else None
         shown: Shown | None = review.plans.get(row.target) if review is not None else None
         if state == "unchanged" and (shown is None or shown.digest == facts.digest):

@@ -75,12 +75,13 @@ class Gitea:
     def __init__(self, calls: Calls, repository: str) -> None:
         self._calls, self._base = calls, f"/repos/{repository}"
 
-    async def find(self, number: int, marker: str) -> Comment | None:
+    async def find(self, number: int, marker: str, *, others: bool = False) -> Comment | None:
         me = await self._calls.own()
         async for one in self._calls.pages(f"{self._base}/issues/{number}/comments", _Comment, _PAGE):
-            ours = one.user is not None and (one.user.id == me if me is not None else one.user.login in _ROBOTS)
-            if ours and one.body.startswith(marker):
-                return one.plain()
+            if one.body.startswith(marker) and one.user is not None:
+                robot = one.user.login in _ROBOTS
+                if (robot if me is None else one.user.id == me) or (others and robot):
+                    return one.plain()
         return None
 
     async def write(self, number: int, body: str, comment: Comment | None = None) -> Comment:

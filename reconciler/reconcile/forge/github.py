@@ -18,6 +18,7 @@ NEEDS: Final = (
     "and `statuses: write`; a fine-grained token: Pull requests and Commit statuses, read and write)"
 )
 _FILES: Final = 3000  # the API lists no more files of a pull request
+_WRITERS: Final = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 _PAGE: Final = {"per_page": "100"}
 
 
@@ -31,6 +32,7 @@ class _Comment(msgspec.Struct, frozen=True):
     body: str | None = None
     html_url: str = ""
     user: _User | None = None
+    author_association: str = ""
 
     def plain(self) -> Comment:
         return Comment(self.id, self.body or "", self.html_url)
@@ -73,13 +75,16 @@ class GitHub:
     def __init__(self, calls: Calls, repository: str) -> None:
         self._calls, self._base = calls, f"/repos/{repository}"
 
-    async def find(self, number: int, marker: str) -> Comment | None:
+    async def find(self, number: int, marker: str, *, others: bool = False) -> Comment | None:
         me = await self._calls.own()
         async for one in self._calls.pages(f"{self._base}/issues/{number}/comments", _Comment, _PAGE):
-            # A workflow's token cannot ask who it is; then it is a bot, which no person who quotes us is.
-            ours = one.user is not None and (one.user.id == me if me is not None else one.user.type == "Bot")
-            if ours and (one.body or "").startswith(marker):
-                return one.plain()
+            if (one.body or "").startswith(marker) and one.user is not None:
+                # A workflow's token cannot ask who it is; then it is a bot, which no person who quotes us is.
+                robot = one.user.type == "Bot"
+                if (robot if me is None else one.user.id == me) or (
+                    others and (robot or one.author_association in _WRITERS)
+                ):
+                    return one.plain()
         return None
 
     async def write(self, number: int, body: str, comment: Comment | None = None) -> Comment:

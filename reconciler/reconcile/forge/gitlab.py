@@ -14,13 +14,14 @@ import msgspec
 
 from reconciler.errors import Rejected
 from reconciler.reconcile.forge.calls import Calls
-from reconciler.reconcile.forge.port import LIMITS, Comment, Pull, State, Status, short
+from reconciler.reconcile.forge.port import LIMITS, Comment, NotAllowed, Pull, State, Status, short
 
 NEEDS: Final = (
     "the scope `api` and the role Developer (Maintainer for a status on a protected branch): make a project access "
     "token and give it to the job as the masked variable GITLAB_TOKEN (a job's own CI_JOB_TOKEN can only read)"
 )
 _FILES: Final = 1000  # a merge request that changes more is not listed whole by every version
+_DEVELOPER: Final = 30  # the access level from which one may push
 _PAGE: Final = {"per_page": "50"}
 _NOTES: Final = {**_PAGE, "sort": "asc", "order_by": "created_at"}
 _STATES: Final[Mapping[State, str]] = {
@@ -33,6 +34,10 @@ _STATES: Final[Mapping[State, str]] = {
 
 class _User(msgspec.Struct, frozen=True):
     id: int
+
+
+class _Member(msgspec.Struct, frozen=True):
+    access_level: int
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -74,14 +79,22 @@ class GitLab:
     def __init__(self, calls: Calls, project: str, pipeline: str = "") -> None:
         self._calls, self._base, self._pipeline = calls, f"/projects/{quote(project, safe='')}", pipeline
 
-    async def find(self, number: int, marker: str) -> Comment | None:
+    async def find(self, number: int, marker: str, *, others: bool = False) -> Comment | None:
         me = await self._calls.own()
         async for one in self._calls.pages(f"{self._base}/merge_requests/{number}/notes", _Note, _NOTES):
+            if one.author is None or one.system or not (one.body or "").startswith(marker):
+                continue
             # A job's own token cannot ask who it is, but cannot write either.
-            ours = me is None or (one.author is not None and one.author.id == me)
-            if ours and not one.system and (one.body or "").startswith(marker):
+            if me is None or one.author.id == me or (others and await self._writes(one.author)):
                 return one.plain()
         return None
+
+    async def _writes(self, user: _User) -> bool:
+        try:
+            found = await self._calls.call("GET", f"{self._base}/members/all/{user.id}")
+        except NotAllowed:
+            return False
+        return found.of(_Member).access_level >= _DEVELOPER
 
     async def write(self, number: int, body: str, comment: Comment | None = None) -> Comment:
         path = f"{self._base}/merge_requests/{number}/notes"

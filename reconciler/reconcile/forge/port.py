@@ -88,8 +88,11 @@ class Pull(msgspec.Struct, frozen=True, kw_only=True):
 class Forge(Protocol):
     """One repository on a forge. All raise NotAllowed, Unavailable, Rejected."""
 
-    async def find(self, number: int, marker: str) -> Comment | None:
-        """Our own comment of a pull request that begins with `marker`; the oldest, should there be two."""
+    async def find(self, number: int, marker: str, *, others: bool = False) -> Comment | None:
+        """Our own comment of a pull request that begins with `marker`; the oldest, should there be two.
+
+        With `others` also one of somebody else who is trusted: of a job's own user, or of who may write the repository.
+        """
         ...
 
     async def write(self, number: int, body: str, comment: Comment | None = None) -> Comment:

@@ -21,6 +21,8 @@ MERGED = "c" * 40
 BOT = {"id": 41898282, "login": "github-actions[bot]", "type": "Bot"}
 ANA = {"id": 7, "login": "ana", "type": "User"}
 EVE = {"id": 666, "login": "eve", "type": "User"}
+BEN = {"id": 8, "login": "ben", "type": "User", "writes": True}
+JOB = {"id": -2, "login": "gitea-actions"}
 
 Fault = tuple[int, dict[str, str], bytes] | None  # None: the connection is closed
 
@@ -170,7 +172,14 @@ class Served:
 
     @staticmethod
     def _shown(one: dict[str, Any]) -> dict[str, Any]:
-        return {"id": one["id"], "body": one["body"], "user": one["user"], "html_url": f"http://forge/c/{one['id']}"}
+        association = "COLLABORATOR" if one["user"].get("writes") else "NONE"
+        return {
+            "id": one["id"],
+            "body": one["body"],
+            "user": one["user"],
+            "author_association": association,
+            "html_url": f"http://forge/c/{one['id']}",
+        }
 
     # --- GitLab ---
 
@@ -230,6 +239,9 @@ class Served:
         if found := re.fullmatch(r"/merge_requests/(\d+)/diffs", path):
             files = [{"new_path": name, "old_path": name} for name in self.pulls[int(found[1])]["files"]]
             return self._paged(path, query, files)
+        if found := re.fullmatch(r"/members/all/(\d+)", path):
+            level = {ANA["id"]: 40, BEN["id"]: 30, 9: 20}.get(int(found[1]))
+            return (200, {}, {"access_level": level}) if level else (404, {}, {"message": "404 Not found"})
         if found := re.fullmatch(r"/repository/commits/([0-9a-f]{40})/merge_requests", path):
             numbers = self.merged.get(found[1], [])
             return self._paged(

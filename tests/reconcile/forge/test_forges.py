@@ -13,7 +13,7 @@ from reconciler.errors import Misuse, Rejected, Unavailable
 from reconciler.reconcile.forge import calls
 from reconciler.reconcile.forge.port import LIMITS, AnswerLost, Comment, Forge, NotAllowed, Pull, Status, room, short
 from tests.reconcile.forge.conftest import open_forge
-from tests.reconcile.forge.served import ANA, BASE, BOT, EVE, HEAD, MERGED, Served
+from tests.reconcile.forge.served import ANA, BASE, BEN, BOT, EVE, HEAD, JOB, MERGED, Served
 
 MARKER = "<!-- reconciler:review"
 GREEN = Status("reconciler/review", "success", "fine to merge: 3 changes", "https://ci.example/1")
@@ -51,6 +51,20 @@ async def test_only_our_own_comment_is_found(served: Served) -> None:
         found = await forge.find(12, MARKER)
     assert found is not None
     assert found.id == ours["id"]
+
+
+async def test_others_who_are_trusted_are_found_where_that_is_asked_for(served: Served) -> None:
+    served.comment(EVE, f"{MARKER} -->\nforged")
+    served.comment({"id": 9, "login": "reporter", "type": "User"}, f"{MARKER} -->\nof one who only reads")
+    trusted = {"github": [BOT, BEN], "gitlab": [BEN], "gitea": [JOB]}[served.kind]
+    for user in trusted:
+        theirs = served.comment(user, f"{MARKER} -->\ntheirs")
+        async with opened(served) as forge:
+            assert await forge.find(12, MARKER) is None
+            found = await forge.find(12, MARKER, others=True)
+        assert found is not None
+        assert found.id == theirs["id"]
+        served.comments.remove(theirs)
 
 
 async def test_a_comment_is_found_on_a_later_page(served: Served) -> None:
