@@ -38,9 +38,10 @@ class Context:
         try:
             return self.repository.root
         except Misuse:
-            if self._followed[0] is None:
+            here = Path.cwd()
+            if self._followed[0] is None and not (here / ".reconciler").is_dir():
                 raise
-            return Path.cwd()
+            return here
 
     @cached_property
     def _followed(self) -> tuple[str | None, str | None]:
@@ -74,7 +75,18 @@ class Context:
     @property
     def source(self) -> Repository:
         """The repository whose commits are desired: the clone of the one that is followed, else the one at hand."""
-        return self.clone.repository if self.clone is not None else self.repository
+        if self.clone is not None:
+            return self.clone.repository
+        try:
+            return self.repository
+        except Misuse:
+            from reconciler.desired.git import Repository
+            from reconciler.desired.remote import FOLDER
+
+            fetched = self.data.path.absolute() / FOLDER  # by the loop that runs here, which was told what to follow
+            if not fetched.is_dir():
+                raise
+            return Repository(self.home, fetched, bare=True, pinned=True)
 
     def refresh(self) -> None:
         """Fetches what is followed, unless a loop does that here. Raises Unavailable where nothing was ever fetched."""

@@ -37,12 +37,12 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process; gives exit code, output and talk."""
-    from reconciler.cli import loops, main, rollback, site
+    from reconciler.cli import loops, main, plan, rollback, site
     from reconciler.cli.context import Context
 
     def run(*arguments: str) -> tuple[int, str, str]:
         fresh = Context()
-        for module in (loops, rollback, site):
+        for module in (loops, plan, rollback, site):
             monkeypatch.setattr(module, "context", fresh)
         with pytest.raises(SystemExit) as ended:
             main.run(list(arguments))
@@ -112,7 +112,7 @@ def elsewhere(tmp_path: Path, repo: Repo, command: Run, monkeypatch: pytest.Monk
             running.process.wait(30)
 
 
-def test_all_of_it_through_its_url(elsewhere: Elsewhere, repo: Repo) -> None:
+def test_all_of_it_through_its_url(elsewhere: Elsewhere, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     there = httpx.Client(base_url=elsewhere.url, headers={"apikey": KEY}, timeout=10)
     live = httpx.Client(base_url=elsewhere.target, headers={"apikey": "a-global-key-of-tests"}, timeout=10)
 
@@ -175,6 +175,13 @@ def test_all_of_it_through_its_url(elsewhere: Elsewhere, repo: Repo) -> None:
     assert shown["steps"][0]["fields"][0]["field"] == "maxTokens"
     assert "maxTokens: 1 → 2" in elsewhere("show", str(done))
     assert "there is no pass 999" in elsewhere("show", "999", code=64)
+
+    monkeypatch.delenv("RECONCILER_URL")
+    monkeypatch.chdir(elsewhere.home)  # its own folder, which is no repository
+    (here,) = elsewhere.document("reconciler-status", "status")
+    assert (here["wanted"], here["loopRuns"], here["source"]["message"]) == (bad, True, "")
+    monkeypatch.setenv("THERE", "a-global-key-of-tests")
+    assert "No changes" in elsewhere("plan")
 
     metrics = httpx.get(f"{elsewhere.url}/metrics").text
     for wanted in (
