@@ -25,9 +25,8 @@ _EMAIL: Final = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _URL: Final = re.compile(r"\b(?:https?://|www\.)[^\s<>\"']{1,2000}", re.IGNORECASE)
 _DIGITS: Final = re.compile(r"\+?\(?\d(?:[ \t./()-]{0,2}\d){4,40}")
 _SAID: Final = re.compile(
-    r"\b(?:my name is|i am called|this is|me llamo|mi nombre es|soy|me chamo|meu nome é|aqui é (?:o |a )?|"
-    r"ich hei(?:ß|ss)e|mein name ist|je m'appelle|mi chiamo)\s+((?:[^\W\d_][\w'’-]*)(?:\s+[A-ZÀ-Þ][\w'’-]*){0,3})",
-    re.IGNORECASE,
+    r"\b(?i:my name is|i am called|this is|me llamo|mi nombre es|soy|me chamo|meu nome é|aqui é (?:o |a )?|"
+    r"ich hei(?:ß|ss)e|mein name ist|je m'appelle|mi chiamo)\s+((?:[^\W\d_][\w'’-]*)(?:\s+[A-ZÀ-Þ][\w'’-]*){0,3})"
 )
 _WORD: Final = re.compile(r"[^\W\d_][\w'’-]*")
 _SHORT: Final = 3  # letters of a name from which it is looked for in texts
