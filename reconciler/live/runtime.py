@@ -6,7 +6,7 @@ credentials and the fallback bot by the YAML name in their mark, what the target
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
@@ -141,7 +141,7 @@ class Runtime:
         """
         name = steps[0].instance_name
         request = request_of(steps, ids, lower)
-        path, tag, key = f"/fleet/{quote(name, safe='')}", self._tags.get(name), uuid.uuid4().hex
+        path, tag, key = f"/fleet/{quote(name, safe='')}", self._tags.get(name), os.urandom(16).hex()
         try:
             answer = await self._client.call("POST", path, {"changes": request.changes}, match=tag, key=key)
         except Refused as error:

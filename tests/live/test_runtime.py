@@ -261,3 +261,33 @@ async def test_of_a_fleet_that_is_known_only_what_has_changed_is_read(tmp_path: 
         assert again.objects == whole.objects
         await known.close()
         await fresh.close()
+
+
+async def test_what_the_runtime_refuses_takes_nothing_else_of_its_instance_along(tmp_path: Path) -> None:
+    from tests.reconcile.test_apply import Journal
+
+    objects = (
+        bistro(),
+        main(),
+        declared("Settings", "default", credentials="main", fallbackBot="bad"),
+        bot("bad", functionUrl="http://10.0.0.1/hook"),
+        bot("good", **keyword("x")),
+    )
+    with runtime(tmp_path) as url:
+        target = Runtime(url, KEY)
+        live = await target.read()
+        assert live is not None
+        plan = diff(desired(*objects), live, target="t")
+        steps = order(plan)
+        walked = await walk(steps, plan.ids, target, Journal())
+        ended = {f"{step.ref.name} {step.note}".strip(): walked.endings[step.index] for step in steps}
+        messages = {steps[index].ref.name: text for index, text in walked.messages.items()}
+        assert ended == {
+            "bistro": "done", "main": "done", "good": "done", "default": "done", "bad": "failed",
+            "default fallback bot bad": "skipped",
+        }  # fmt: skip
+        assert messages["bad"].startswith("422: ")
+        assert "functionUrl" in messages["bad"]
+        assert messages["default"] == "skipped because create Bot bistro/bad failed"
+        await reconcile(target, desired(*objects[:2], declared("Settings", "default", credentials="main"), objects[4]))
+        await target.close()

@@ -16,6 +16,7 @@ from reconciler.live.runtime import Runtime
 from reconciler.model import Change, Desired, Live, Ref
 from reconciler.plan.diff import Before, diff
 from reconciler.plan.order import Step, order
+from reconciler.reconcile import bundles
 from reconciler.reconcile.apply import walk
 from tests.live.served import KEY, InBatches, InMemory, runtime
 from tests.plan import target as models
@@ -112,6 +113,15 @@ async def test_on_the_runtime_itself_one_fleet_takes_the_place_of_another(reach:
     live = await reach.read()
     assert live is not None
     assert doubled(live) == []
+
+
+async def test_on_the_runtime_itself_large_instances_go_in_parts(
+    reach: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundles, "MOST", 3)
+    for seed in range(200, 220):
+        for wanted in pair_of(seed):
+            await apply(reach, wanted)
 
 
 async def test_on_the_runtime_itself_what_was_cut_off_is_gone_on_with(reach: Runtime) -> None:
