@@ -16,6 +16,7 @@ from reconciler.errors import Refusal
 from reconciler.model import Change, Desired, FieldChange, Live, LiveObject, Plan
 from reconciler.plan.evolution_fit import fit, keep_whole
 from reconciler.plan.evolution_lower import UNITS, lower
+from reconciler.plan.evolution_raise import raised
 from reconciler.plan.profile import Profile
 from reconciler.plan.slots import slots_of
 
@@ -30,7 +31,9 @@ def settle(plan: Plan, desired: Desired, live: Live) -> Plan:
     return msgspec.structs.replace(plan, notes=(*plan.notes, *notes), faults=(*plan.faults, *faults))
 
 
-EVOLUTION: Final = Profile(type="evolution", lower=lower, fit=fit, settle=settle, whole=keep_whole, units=UNITS)
+EVOLUTION: Final = Profile(
+    type="evolution", lower=lower, fit=fit, settle=settle, whole=keep_whole, raised=raised, units=UNITS
+)
 
 
 def _with_units(change: Change) -> Change:

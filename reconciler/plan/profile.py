@@ -29,13 +29,21 @@ class Lowered(msgspec.Struct, frozen=True):
     faults: tuple[Refusal, ...] = ()
 
 
+class Raised(msgspec.Struct, frozen=True):
+    """What is live in the form and units of YAML; `left` says, by id, why something cannot come back as it is."""
+
+    live: Live
+    left: Mapping[str, str] = {}
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """One type of target.
 
     `lower` gives the desired state in the target's terms; with what is live it keeps to choices made before. `fit`
     gives what is live as the lowered state would name it, `whole` the lowered state without what cannot be judged because
     the reading of it is not whole, and `settle` the plan with what only the whole plan shows.
-    `units` name the units of fields where they are not those of YAML.
+    `units` name the units of fields where they are not those of YAML. `raised` is the way back, for `import`: what is
+    live, as `fit` named it, in YAML's terms.
     """
 
     type: TargetType
@@ -43,6 +51,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     fit: Callable[[Desired, Live], Live]
     settle: Callable[[Plan, Desired, Live], Plan]
     whole: Callable[[Desired, Live], Desired]
+    raised: Callable[[Live], Raised] = Raised
     units: Mapping[str, str] = {}
 
 
