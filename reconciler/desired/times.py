@@ -43,7 +43,8 @@ def cron(expression: str, zone: str) -> Any:
         else:
             found = CronTrigger(**values, timezone=_zone(zone))
     except ValueError as error:
-        raise ValueError(str(error).replace('"', "'")) from error
+        said = str(error).replace('"', "'").removeprefix("Error validating expression ")
+        raise ValueError(said) from error
     if after(found, datetime(2024, 1, 1, tzinfo=UTC)) is None:
         raise ValueError("it never comes")
     return found

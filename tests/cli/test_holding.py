@@ -43,6 +43,8 @@ def test_rollback_goes_back_and_remembers(cli: Cli, repo: Repo) -> None:
     assert (code, f"skipped   {bad[:8]}, rolled back" in out) == (0, True), out
     assert json.loads(cli("history", "--format", "json")[1])[0]["trigger"] == "rollback"
     assert f"{bad[:8]} is quarantined" in cli("why", "a")[1]
+    said = f"note: {bad[:8]} is quarantined: it was rolled back, and the loop applies {first[:8]} in its place"
+    assert said in cli("plan")[1]
     code, _, err = cli("apply", "--auto-approve")
     assert (code, f"rollback --to {bad[:8]}" in err) == (3, True)
     code, _, err = cli("rollback", "--auto-approve", "--to", bad)

@@ -89,7 +89,7 @@ def test_times_of_all_targets_and_of_one(repo: Repo) -> None:
         (HEAD + "sync: {interval: 2d}\n", "3:18: sync.interval: '2d' is not between 1s and 24h"),
         (
             HEAD + "sync: {schedule: '61 * * * *'}\n",
-            "3:18: sync.schedule: '61 * * * *' is no cron expression: Error validating expression '61'",
+            "3:18: sync.schedule: '61 * * * *' is no cron expression: '61': the last value (61)",
         ),
         (
             HEAD + "sync: {schedule: '0 0 30 2 *'}\n",
