@@ -1,7 +1,7 @@
 """What is live on an Evolution API server in YAML's own terms, for whoever writes files of it. PURE.
 
-Before it comes a reading; after it `import`. The way back of `evolution_lower`, for foreign objects only: plans never
-compare what was converted back.
+Before it comes a reading as `evolution_fit` named it; after it `import`. The way back of `evolution_lower`, for
+foreign objects only: plans never compare what was converted back.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
-from reconciler.model import Desired, Kind, Live, LiveObject
-from reconciler.plan.evolution_fit import fit
-from reconciler.plan.evolution_lower import NOBODY, PER_UNIT, lower
+from reconciler.model import Kind, Live, LiveObject
+from reconciler.plan.evolution_lower import NOBODY, PER_UNIT
+from reconciler.plan.profile import Raised
 
 _LACKING: Final[Mapping[Kind, tuple[str, ...]]] = {  # fields that YAML has and that server has not
     "Instance": ("webhook", "retention"),
@@ -23,10 +23,24 @@ _LACKING: Final[Mapping[Kind, tuple[str, ...]]] = {  # fields that YAML has and 
 _OURS: Final = frozenset({"credentialsId", "credentialsIn", "createdAt"})
 
 
-def raised(desired: Desired, live: Live) -> Live:
-    """The reading with YAML's names, units and fields."""
-    seen = fit(lower(desired, live).desired, live)
-    return msgspec.structs.replace(seen, objects=tuple(map(_raised, seen.objects)))
+_MOST: Final = {"expire": 31_536_000, "debounceTime": 600_000}  # of YAML, in its units
+_ASSISTANT: Final = (
+    "it runs an assistant of OpenAI's, an API that is gone: see reconciler import assistant, then declare a bot"
+)
+
+
+def raised(live: Live) -> Raised:
+    """The reading in YAML's units and fields; what does not fit there is said by its id, with the reason."""
+    objects = tuple(map(_raised, live.objects))
+    left = {one.id: reason for one in objects if (reason := _unfit(one))}
+    return Raised(msgspec.structs.replace(live, objects=objects), left)
+
+
+def _unfit(one: LiveObject) -> str:
+    if one.kind == "Bot" and one.spec["botType"] == "assistant":
+        return _ASSISTANT
+    much = (field for field, most in _MOST.items() if (one.spec.get(field) or 0) > most)
+    return next((f"its {field} is more than YAML takes" for field in much), "")
 
 
 def _raised(one: LiveObject) -> LiveObject:

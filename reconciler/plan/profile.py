@@ -40,8 +40,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """One type of target.
 
     `lower` gives the desired state in the target's terms; with what is live it keeps to choices made before. `fit`
-    gives what is live as the lowered state would name it, `whole` the lowered state without what cannot be judged because
-    the reading of it is not whole, and `settle` the plan with what only the whole plan shows.
+    gives what is live as the lowered state would name it, `whole` the lowered state without what cannot be judged
+    because the reading of it is not whole, and `settle` the plan with what only the whole plan shows.
     `units` name the units of fields where they are not those of YAML. `raised` is the way back, for `import`: what is
     live, as `fit` named it, in YAML's terms.
     """
