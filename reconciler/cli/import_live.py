@@ -26,6 +26,7 @@ def import_live(
     """Writes everything or nothing, says what will differ once it is applied, and what to do next."""
     from reconciler.desired.check import read_with
     from reconciler.desired.take import Into, take
+    from reconciler.plan.profile import profile_of
     from reconciler.reconcile.once import make_plan, read_wanted
 
     here = site()
@@ -33,10 +34,16 @@ def import_live(
     live = asyncio.run(_live(wanted))
     root = here.repository.root
     folder = wanted.target.overlay or wanted.config.path
+    profile = profile_of(wanted.target.type)
+    raised = profile.raised(profile.fit(profile.lower(wanted.desired, live).desired, live))
     into = Into(
-        folder=folder, taken=_there(root), variables=here.variables, out=_inside(root, folder, out) if out else None
+        folder=folder,
+        taken=_there(root),
+        variables=here.variables,
+        out=_inside(root, folder, out) if out else None,
+        cannot=raised.left,
     )
-    taken = take(wanted.desired, live, into, instance, bots)
+    taken = take(wanted.desired, raised.live, into, instance, bots)
     if not taken.files:
         return _show(taken, None, wanted, format_)
     contents = {path: text.encode() for path, text in taken.files.items()}

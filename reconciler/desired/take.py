@@ -66,13 +66,14 @@ class Into(msgspec.Struct, frozen=True, kw_only=True):
     """Where to: `folder` is the source path or the overlay, `taken` the paths that are files already.
 
     `out` is a folder for everything, in place of one for each instance. `variables` is the environment, in which a
-    key may be found again.
+    key may be found again, `cannot` why something cannot come back as it is, by id.
     """
 
     folder: str
     taken: Collection[str]
     variables: Mapping[str, str]
     out: str | None = None
+    cannot: Mapping[str, str] = {}
 
 
 def take(desired: Desired, live: Live, into: Into, instance: str | None = None, bots: Collection[str] = ()) -> Taken:
@@ -269,6 +270,9 @@ class _Taking:
                 live_settings=self._live_settings,
                 variable=self._variable(one, ref.name)[0] if one.kind == "Credentials" else "",
             )
+            if one.id in self._into.cannot:
+                bad[one.id] = self._into.cannot[one.id]
+                continue
             try:
                 found = document_of(one, place)
             except KeyError as error:
