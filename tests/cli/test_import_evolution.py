@@ -1,0 +1,116 @@
+"""Bots that somebody made on an Evolution API server's dashboard become YAML whose plan changes nothing but marks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from reconciler.cli.context import context
+from reconciler.cli.main import run
+from reconciler.plan.same import plain
+from tests.conftest import Repo
+from tests.evolution.serve import KEY, Server, serving
+
+CONFIG = """\
+apiVersion: reconciler/v1
+kind: Config
+targets:
+  wa: {{type: evolution, url: "{url}", apiKey: {{env: EVOLUTION_KEY}}}}
+"""
+SECRET = "sk-0123456789abcdefghij"
+LONG = "You are the assistant of the bistro.\nGuests can park free of charge in the yard behind the house."
+
+
+@pytest.fixture
+def server(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serving() as one:
+        monkeypatch.chdir(repo.root)
+        monkeypatch.setenv("EVOLUTION_KEY", KEY)
+        monkeypatch.setenv("MY_KEY", SECRET)
+        repo.write("reconciler.yaml", CONFIG.format(url=one.url))
+        repo.write(".gitignore", ".reconciler/\n")
+        yield one
+    context.__dict__.clear()
+
+
+def cli(capsys: Any, *arguments: str, code: int = 0) -> str:
+    context.__dict__.clear()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        run(list(arguments))
+    said = capsys.readouterr()
+    assert int(ended.value.code or 0) == code, said.out + said.err
+    return str(said.out + said.err)
+
+
+def by_hand(server: Server, *bots: dict[str, Any], fallback: int | None = None) -> list[dict[str, Any]]:
+    """An instance with an account, bots and Settings, made as a dashboard makes them."""
+    store = server.store
+    store.create_instance({"instanceName": "Bistro 01", "integration": "WHATSAPP-BAILEYS"})
+    (instance,) = (row["id"] for row in store.instances.values())
+    account = store.create_credentials(instance, {"name": "Main account", "apiKey": SECRET})["id"]
+    usual = {
+        "enabled": True, "openaiCredsId": account, "botType": "chatCompletion", "model": "gpt-4o",
+        "systemMessages": [], "assistantMessages": [], "userMessages": [], "ignoreJids": [], "expire": 0,
+        "delayMessage": 1000, "unknownMessage": "", "keywordFinish": "", "listeningFromMe": False,
+        "stopBotFromMe": False, "keepOpen": False, "debounceTime": 0, "splitMessages": False, "timePerChar": 0,
+    }  # fmt: skip
+    made = [store.create_bot(instance, {**usual, **bot}) for bot in bots]
+    settings = {name: usual[name] for name in usual if name not in ("enabled", "botType", "model")}
+    settings = {k: v for k, v in settings.items() if not k.endswith("Messages") or k == "splitMessages"}
+    store.set_settings(
+        instance,
+        {
+            **settings,
+            "expire": 30,
+            "speechToText": False,
+            "openaiIdFallback": made[fallback]["id"] if fallback is not None else "",
+        },
+    )
+    return made
+
+
+def test_a_dashboards_bots_are_adopted_and_nothing_else_changes(
+    repo: Repo, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    word = {"triggerType": "keyword", "triggerOperator": "equals", "triggerValue": "menu"}
+    made = by_hand(
+        server,
+        {**word, "maxTokens": 100, "description": "Tells the menu", "systemMessages": [LONG], "expire": 20},
+        {"maxTokens": 200, "triggerType": "all", "triggerValue": "", "debounceTime": 5, "keywordFinish": "stop"},
+    )
+    before = {row["id"]: dict(row) for row in server.store.bots.values()}
+    said = cli(capsys, "import")
+    assert "the plan will change" not in said, said
+    folder = repo.root / "bots/bistro-01"
+    assert "expire: 20m" in (folder / "tells-the-menu.yaml").read_text()
+    assert "debounceTime: 5s" in (folder / "bot.yaml").read_text()
+    assert (folder / "prompts/tells-the-menu.md").read_text() == f"{LONG}\n"
+    assert "env: MY_KEY" in (folder / "main-account.yaml").read_text()
+    repo.commit()
+    shown = cli(capsys, "plan")
+    assert "~ Bot bistro-01/tells-the-menu (adopted)" in shown
+    assert "→" not in shown
+    cli(capsys, "apply", "--auto-approve")
+    cli(capsys, "plan", "--detailed-exitcode")
+    after = {row["id"]: dict(row) for row in server.store.bots.values()}
+    assert set(after) == {row["id"] for row in made}
+    own = ("description", "updatedAt")
+    # That server takes no null: what is unset is an empty text once it was updated.
+    assert {id: {f: plain(v) for f, v in row.items() if f not in own} for id, row in after.items()} == {
+        id: {f: plain(v) for f, v in row.items() if f not in own} for id, row in before.items()
+    }
+    assert after[made[0]["id"]]["description"].startswith("Tells the menu [gitops tells-the-menu@")
+    assert "nothing was written" in cli(capsys, "import")
+
+
+def test_bots_of_openais_assistants_are_left_out(
+    repo: Repo, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand(
+        server,
+        {"botType": "assistant", "assistantId": "asst_1", "maxTokens": 5, "triggerType": "all", "description": "old"},
+    )
+    assert "left out: Bot 'old' of Bistro 01: it runs an assistant of OpenAI's" in cli(capsys, "import")
