@@ -53,13 +53,13 @@ async def apply(call: Call) -> Response:
     if isinstance(read.get("changes"), list):
         read["changes"] = [merged({}, one) if isinstance(one, dict) else one for one in read["changes"]]
     body = fitting(_BODY, merged({}, read))
-    asked = Batch(
-        changes=tuple(_changes(call, body["changes"])),
-        match=match(call),
-        key=key,
-        digest=call.served.store.vault.digest(msgspec.json.encode(body, order="sorted").decode()) if key else "",
-    )
     try:
+        asked = Batch(
+            changes=tuple(_changes(call, body["changes"])),
+            match=match(call),
+            key=key,
+            digest=call.served.store.vault.digest(msgspec.json.encode(body, order="sorted").decode()) if key else "",
+        )
         answer = await call.served.store.fleet.apply(call.instance.id, asked)
     except BatchRefused as error:
         return _refused(error)
