@@ -14,6 +14,7 @@ import msgspec
 
 from reconciler.errors import Refusal
 from reconciler.model import Change, Desired, FieldChange, Live, LiveObject, Plan
+from reconciler.plan.evolution_accounts import accounts
 from reconciler.plan.evolution_fit import fit, keep_whole
 from reconciler.plan.evolution_lower import UNITS, lower
 from reconciler.plan.evolution_raise import raised
@@ -26,7 +27,7 @@ def settle(plan: Plan, desired: Desired, live: Live) -> Plan:
     changes = tuple(_moved(_with_units(change)) for change in plan.changes)
     changes = tuple(_kept(change, changes, live) for change in changes)
     plan = msgspec.structs.replace(plan, changes=changes)
-    notes = tuple(_notes(plan, desired))
+    notes = tuple(_notes(plan, desired, live))
     faults = (*_taken(plan), *_with_others(plan, live))
     return msgspec.structs.replace(plan, notes=(*plan.notes, *notes), faults=(*plan.faults, *faults))
 
@@ -133,7 +134,14 @@ def _taken(plan: Plan) -> Iterator[Refusal]:
                 break
 
 
-def _notes(plan: Plan, desired: Desired) -> Iterator[str]:
+def _notes(plan: Plan, desired: Desired, live: Live) -> Iterator[str]:
+    others = [
+        f"{ref.instance}/{ref.name} ({row.label})"
+        for ref, row in sorted(accounts(desired, live).rows.items())
+        if row.mark is None or row.mark.source != plan.source
+    ]
+    if others:
+        yield f"credentials that others made there have this key; they are used as they are: {', '.join(others[:5])}"
     if replaced := [change for change in plan.changes if "~" in change.ref.name and change.action == "delete"]:
         names = ", ".join(sorted({f"{c.ref.instance}/{c.ref.name.partition('~')[0]}" for c in replaced}))
         yield f"a key cannot be changed there: a new row is made, all is moved to it, the old one deleted ({names})"
