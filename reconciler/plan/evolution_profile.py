@@ -50,6 +50,8 @@ def _moved(change: Change) -> Change:
     def follows(field: FieldChange) -> bool:
         return field.field == "credentials" and str(field.before).partition("~")[0] == field.after != field.before
 
+    if change.action == "delete" and "~" in change.ref.name:
+        return msgspec.structs.replace(change, protected=False)  # another row takes its place
     if not any(map(follows, change.fields)):
         return change
     fields = tuple(

@@ -65,7 +65,8 @@ class Past:
         for question in asked:
             last = self._newest(question.commits)
             kind = question.ref.kind
-            key = (kind, question.instance_name, "" if kind in ("Instance", "Settings") else question.was)
+            was = question.was.partition("~")[0]  # a row that another replaced is called by its name, `~` and its id
+            key = (kind, question.instance_name, "" if kind in ("Instance", "Settings") else was)
             one = self._at(last, key, instances)
             if one is not None and last is not None:
                 if one.protect and commit is not None:
