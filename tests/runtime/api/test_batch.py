@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
-import re
 from collections.abc import Callable
 from typing import Any
 
