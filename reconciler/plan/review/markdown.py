@@ -282,7 +282,7 @@ def _money(span: tuple[float, float] | None) -> str | None:
 def _chapter(one: Chapter) -> Group:
     items = tuple(_entry(entry) for entry in one.entries)
     counts = one.counts
-    said = f"{_line(one.instance)}: +{counts['create']} ~{counts['update']} −{counts['delete']}"
+    said = f"{_line(one.instance)}: +{counts['create']} ~{_GAP}{counts['update']} −{counts['delete']}"
     if sum(item.count("\n") for item in items) > _FOLD:
         return Group(items, opening=f"<details><summary><b>{said}</b></summary>\n\n", closing="\n</details>\n\n")
     return Group(items, opening=f"**{said}**\n\n", closing="\n")
@@ -387,7 +387,7 @@ def _counts(part: Part) -> str:
     found = count(part.plan)
     if not part.plan.changes:
         return "no changes"
-    return f"+{found['create']:,} ~{found['update']:,} −{found['delete']:,}"
+    return f"+{found['create']:,} ~{_GAP}{found['update']:,} −{found['delete']:,}"
 
 
 def _risk_counts(part: Part) -> str:

@@ -33,7 +33,7 @@ def test_a_comment_reads_as_it_should_and_a_prompt_does_nothing(page: Page, sani
     titles = page.locator("h3").all_inner_texts()
     assert titles == ["Risks", "Routes", "Conversations", "Cost", "Plan", "Next"]
     expect(page.locator("table").first.locator("tr")).to_have_count(7)
-    expect(page.locator("summary").last).to_have_text("shop: +2 ~7 −1")
+    expect(page.locator("summary").last).to_have_text("shop: +2 ~\u200b7 −1")
     words = page.locator("blockquote").first
     strikes = [text.strip("\u200b") for text in words.locator("s").all_inner_texts()]
     bolds = [text.strip("\u200b") for text in words.locator("strong").all_inner_texts()]
