@@ -81,8 +81,7 @@ def to_re2(node: Node) -> str:
             return "".join(map(to_re2, parts))
         case Choice(ways):
             return f"(?:{'|'.join(map(to_re2, ways))})"
-        case Repeat(inner, least, most):
-            return f"(?:{to_re2(inner)}){{{least},{'' if most is None else most}}}"
+    return f"(?:{to_re2(node.node)}){{{node.least},{'' if node.most is None else node.most}}}"
 
 
 def weight(node: Node) -> int:
@@ -94,5 +93,4 @@ def weight(node: Node) -> int:
             return 1
         case Sequence(parts) | Choice(parts):
             return 1 + sum(map(weight, parts))
-        case Repeat(inner, least, most):
-            return weight(inner) * max(least, most or 0, 1)
+    return weight(node.node) * max(node.least, node.most or 0, 1)

@@ -213,6 +213,8 @@ def test_a_class_may_hold_one_letter_a_range_or_whatever_an_escape_names() -> No
     assert [text for text in ("a", "-", "7", "z", "\\") if finds(r"^[\d-a\\]$", text)] == ["a", "-", "7", "\\"]
     with pytest.raises(Refused, match="invalid escape"):
         finds(r"(?<n>[\k])", "k")
+    with pytest.raises(Refused, match="invalid capture group name"):
+        finds("(?<1>a)", "a")
 
 
 def test_a_verdict_is_data() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, Protocol
 
 from reconciler.plan.charset import ANY, WORD, Ranges, holds, one
-from reconciler.plan.pattern import Beyond, Chars, Choice, Edge, Node, Place, Repeat, Sequence
+from reconciler.plan.pattern import Beyond, Chars, Choice, Edge, Node, Place, Sequence
 
 MOST_PLACES: Final = 3000  # of one pattern
 
@@ -183,10 +183,11 @@ class _Program:
                 for end in ends:
                     self.free[end] = (last,)
                 return last
-            case Repeat(node, least, most):
-                for _ in range(least):
-                    at = self.add(node, at)
-                return self.endless(node, at) if most is None else self.optional(node, at, most - least)
+        for _ in range(tree.least):
+            at = self.add(tree.node, at)
+        return (
+            self.endless(tree.node, at) if tree.most is None else self.optional(tree.node, at, tree.most - tree.least)
+        )
 
     def endless(self, node: Node, at: int) -> int:
         begin, last = self.place(), self.place()
@@ -229,10 +230,7 @@ def _stands(place: Place, before: int, after: int) -> bool:
             return before in (_NOTHING, _LINE)
         case "line end":
             return after in (_NOTHING, _LINE)
-        case "word edge":
-            return (before == _WORD) != (after == _WORD)
-        case "no word edge":
-            return (before == _WORD) == (after == _WORD)
+    return ((before == _WORD) != (after == _WORD)) is (place == "word edge")
 
 
 def _anchored(tree: Node) -> bool:
@@ -257,5 +255,5 @@ def sets_of(tree: Node) -> Iterator[Ranges]:
         case Sequence(parts) | Choice(parts):
             for part in parts:
                 yield from sets_of(part)
-        case Repeat(node):
-            yield from sets_of(node)
+        case _:
+            yield from sets_of(tree.node)

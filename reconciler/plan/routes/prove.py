@@ -9,7 +9,7 @@ is, which proves that there is no such case. What the bounds cut short is `not p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from reconciler.plan.pattern import Beyond
@@ -67,7 +67,7 @@ class _Proof:
         self.finder = Finder(self.semantics, budget, triggers)
         self.tests: dict[tuple[str, str], Test] = {}
         self.unsure: dict[tuple[str, str], dict[str, None]] = {}
-        self.known: dict[tuple[str, str], tuple[str, ...]] = {}
+        self.known: dict[tuple[str, str, str], tuple[str, ...]] = {}
 
     def routes(self) -> Routes:
         self.budget.kept = self.budget.steps // 2
@@ -88,15 +88,17 @@ class _Proof:
 
     # --- one question ----------------------------------------------------------------------------------------
 
-    def case(self, wants: list[tuple[Answering, int]], tries: list[str]) -> tuple[str | None, list[Asked]]:
+    def case(
+        self, wants: list[tuple[Answering, int]], tries: Iterable[str], also: tuple[Formula, ...] = ()
+    ) -> tuple[str | None, list[Asked]]:
         """A message for which each order's winner is at its place; None with those who take all there could be.
 
-        Raises Spent, Beyond and Unknown: then nothing is known.
+        `also` must hold of it, and does of those to try. Raises Spent, Beyond and Unknown: then nothing is known.
         """
         for tried in tries:
             if self.shows(wants, tried):
                 return tried, []
-        wanted: list[Formula] = []
+        wanted: list[Formula] = [*also]
         for answering, place in wants:
             if place != LAST:
                 one = answering.order.asked[place]
@@ -152,7 +154,8 @@ class _Proof:
 
     def words(self, one: Asked) -> tuple[str, ...]:
         """A few messages that a bot's trigger takes, as far as they are easily had."""
-        if one.key not in self.known:
+        key = *one.key, one.value
+        if key not in self.known:
             found = samples(one, self.semantics)
             if not found and not one.unknown:
                 try:
@@ -160,8 +163,8 @@ class _Proof:
                     found = (word,) if word is not None else ()
                 except (Spent, Beyond):
                     found = ()
-            self.known[one.key] = found
-        return self.known[one.key]
+            self.known[key] = found
+        return self.known[key]
 
     # --- who never answers -----------------------------------------------------------------------------------
 
@@ -220,26 +223,36 @@ class _Proof:
             return ""
         if not by:
             return Unreachable(one.name, "nothing")
-        by = self.fewest(one, by)
-        names = tuple(each.name for each in by)
-        if any(each.drops for each in by):
-            return Unreachable(one.name, "dropped", names, next(iter(self.words(one)), None))
-        return Unreachable(one.name, "shadowed", *self.shown(answering, one, names))
+        drops = [each for each in by if each.drops]
+        if drops:
+            return Unreachable(one.name, "dropped", (drops[0].name,), next(iter(self.words(one)), None))
+        return self.shadowed(answering, one, by)
+
+    def shadowed(self, answering: Answering, one: Asked, by: list[Asked]) -> Unreachable:
+        """By one that takes all by itself, where there is one, else by all of them: with a message that shows it."""
+        fewest = self.fewest(one, by)
+        for some in (fewest, by):
+            for each in some:
+                place = answering.order.asked.index(each)
+                try:
+                    text, _ = self.case([(answering, place)], self.words(one), (one.trigger,))
+                    if text is not None:
+                        text = self.confirmed([(answering, each.name)], text)
+                        names = (each.name, *(other.name for other in some if other is not each))
+                        return Unreachable(one.name, "shadowed", names, text)
+                except (Spent, Beyond, Unknown):
+                    continue
+        return Unreachable(one.name, "shadowed", tuple(each.name for each in fewest))
 
     def fewest(self, one: Asked, by: list[Asked]) -> list[Asked]:
         """One that takes all by itself, where there is one; else all of them."""
-        for each in by:
-            if len(by) > 1 and self.finder.find([one.trigger], [each.trigger]) is None:
-                return [each]
+        for each in by if len(by) > 1 else []:
+            try:
+                if self.finder.find([one.trigger], [each.trigger]) is None:
+                    return [each]
+            except (Spent, Beyond):
+                break
         return by
-
-    def shown(self, answering: Answering, one: Asked, names: tuple[str, ...]) -> tuple[tuple[str, ...], str | None]:
-        """The shadowing bots, first the one that answers the message beside them."""
-        for text in self.words(one):
-            real = answering.real(text)
-            if real in names:
-                return (real, *(name for name in names if name != real)), text
-        return names, None
 
     # --- what moves ------------------------------------------------------------------------------------------
 

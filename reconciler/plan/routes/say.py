@@ -19,12 +19,10 @@ def why_never(one: Unreachable) -> str:
             return "the target cannot read its pattern"
         case "dropped":
             return f"the target cannot read the pattern of {names}, and drops every message before this bot is asked"
-        case "shadowed" if one.message is None:
-            return f"{names} {'takes' if len(one.by) == 1 else 'take'} every message before it"
-    shown = f"{one.message!r} starts {one.by[0]}"
+    shown = "" if one.message is None else f": {one.message!r} starts {one.by[0]}"
     if len(one.by) == 1:
-        return f"{names} takes all its messages and is asked before it: {shown}"
-    return f"{names} together take all its messages and are asked before it: {shown}"
+        return f"{names} takes all its messages and is asked before it{shown}"
+    return f"{names} together take all its messages and are asked before it{shown}"
 
 
 def what_moves(one: Moved) -> str:
