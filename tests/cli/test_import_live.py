@@ -176,6 +176,49 @@ def test_some_bots_with_what_they_need_into_a_folder_of_ones_own(
     assert "there is no instance 'Bistro_01'" in capsys.readouterr().err
 
 
+def test_a_folder_where_nothing_would_be_read_is_refused(
+    here: Repo, hand: Hand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hand.bistro()
+    assert cli("import", "--out", "elsewhere") == 64
+    assert "elsewhere is not below bots, where bots are read from" in capsys.readouterr().err
+    assert cli("import", "--out", "/tmp") == 64
+    assert "/tmp is not in the repository" in capsys.readouterr().err
+
+
+def test_where_the_target_has_an_overlay_the_files_go_there(
+    here: Repo, hand: Hand, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that the other targets, which have nothing of those ids, do not make bots of their own."""
+    hand.bistro()
+    target = "{type: runtime, overlay: overlays/production}"
+    here.write(
+        "reconciler.yaml",
+        f"apiVersion: reconciler/v1\nkind: Config\ntargets: {{production: {target}, local: {{type: runtime}}}}\n",
+    )
+    assert cli("import") == 0
+    assert all(path.startswith("overlays/production/bistro-01/") for path in capsys.readouterr().out.split())
+    here.commit()
+    assert cli("plan") == 0
+    assert "5 to update" in capsys.readouterr().out
+    assert cli("render", "--target", "local") == 0
+    assert "bistro-01" not in capsys.readouterr().out
+
+
+def test_many_that_are_left_out_are_counted(here: Repo, hand: Hand, capsys: pytest.CaptureFixture[str]) -> None:
+    hand.post("/instance/create", instanceName="docs", retention=86400)
+    account = hand.post("/openai/creds/docs", name="a", apiKey="k")["id"]
+    for number in range(25):
+        hand.post(
+            "/openai/create/docs", enabled=True, openaiCredsId=account, botType="assistant", assistantId="x",
+            triggerType="none", systemMessages=[f"{number}: {SECRET}"],
+        )  # fmt: skip
+    assert cli("import") == 0
+    said = capsys.readouterr()
+    assert "… and 5 more (--format json has them all)" in said.err
+    assert "retention: 1d" in (here.root / "bots/docs/instance.yaml").read_text()
+
+
 def test_keys_that_are_not_here_are_asked_for(here: Repo, hand: Hand, capsys: pytest.CaptureFixture[str]) -> None:
     hand.bistro()
     assert cli("import") == 0

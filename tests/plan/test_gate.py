@@ -7,6 +7,7 @@ import pytest
 from reconciler.errors import PlanRefused
 from reconciler.model import Gates, Live, Object, Plan
 from reconciler.plan.diff import Before, diff
+from reconciler.plan.gate import allowance
 from reconciler.plan.gate import gate as judge
 from reconciler.plan.narrow import narrow
 from tests.plan.fleet import bistro, bot, declared, desired, foreign, keyword, main, running, with_objects
@@ -161,3 +162,12 @@ def test_held_changes_an_empty_state_and_a_whole_instance_have_rules_of_their_ow
     allow = {"delete-instance:bistro"}
     gone = diff(desired(OTHER), running(*was), Before(instances=FORMER), target="t", allow=allow)
     assert refused(gone, allow) == []
+
+
+@pytest.mark.parametrize(
+    ("word", "permits"),
+    [("empty", True), ("delete:3", True), ("update:10", True), ("delete-instance:bistro", True), ("adopt:cmws1", True),
+     ("delete", False), ("delete:", False), ("delete:x", False), ("adopt:", False), ("everything", False)],
+)  # fmt: skip
+def test_the_words_that_permit_something(word: str, permits: bool) -> None:
+    assert allowance(word) is permits
