@@ -109,7 +109,8 @@ def silent(semantics: Semantics) -> Ranges:
     """The characters that leave nothing in the third view: marks."""
     if semantics == "evolution":
         return ((0x300, 0x36F),)
-    return union((ord(char), ord(char)) for char in _chars(_MARKED) if unicodedata.combining(char))
+    marks = (char for char in _chars(_MARKED) if unicodedata.combining(char))
+    return union((ord(char), ord(char)) for char in marks if bare(char) == "")
 
 
 @lru_cache(1)
@@ -132,7 +133,7 @@ def cost(char: str) -> int:
         return 18
     category = unicodedata.category(char)
     if category[0] == "L":
-        return 20 if char < "\u0530" and char == char.lower() else 24 if char < "\u2000" else 30
+        return 20 if char < "\u0250" and char.islower() else 22 if char < "\u0530" else 24 if char < "\u2000" else 30
     if category[0] in "NPS":
         return 35
     if category[0] == "M":
