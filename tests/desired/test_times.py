@@ -101,7 +101,7 @@ WINDOWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(WINDOWS, st.integers(0, 20_000))
 def test_an_opening_is_the_first_moment_that_permits(windows: list[Window], minutes: int) -> None:
     now = MONDAY + timedelta(minutes=minutes)
@@ -110,5 +110,5 @@ def test_an_opening_is_the_first_moment_that_permits(windows: list[Window], minu
     assert permitted(windows, "Europe/Rome", opens)
     assert opens > now
     minute = timedelta(minutes=1)
-    for step in range(1, min(300, int((opens - now) / minute))):
+    for step in range(1, min(40, int((opens - now) / minute))):
         assert not permitted(windows, "Europe/Rome", opens - step * minute)
