@@ -100,7 +100,6 @@ class Evolution:
         objects = tuple(
             one
             for _, part in sorted(parts.items())
-            if not part.error
             for one in lift(part.instance, part.credentials, part.bots, part.settings)
         )
         seen = msgspec.json.encode([objects, sorted(broken.items())], order="sorted")
@@ -113,18 +112,12 @@ class Evolution:
     async def _part(self, instance: Row) -> Part:
         """One instance's listings; with an error where one of them cannot be had."""
         name = quote(str(instance["name"]), safe="")
-        asked = [
-            asyncio.create_task(self._get(f"/openai/{what}/{name}")) for what in ("creds", "find", "fetchSettings")
-        ]
-        try:
-            credentials, bots, settings = await asyncio.gather(*asked)
-        except (Rejected, Unavailable) as error:
-            return Part(instance, error=str(error))
-        finally:
-            for one in asked:
-                one.cancel()
-            await asyncio.gather(*asked, return_exceptions=True)
-        return part_of(instance, credentials, bots, settings)
+        paths = [f"/openai/{what}/{name}" for what in ("creds", "find", "fetchSettings")]
+        answers = await asyncio.gather(*map(self._get, paths), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException) and not isinstance(answer, Rejected | Unavailable):
+                raise answer
+        return part_of(instance, *answers)
 
     async def _rows(self, path: str) -> list[Row]:
         rows = await self._get(path)

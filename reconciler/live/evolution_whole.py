@@ -18,7 +18,7 @@ from reconciler.plan.evolution_fit import UNLISTED
 
 
 class Part(msgspec.Struct, frozen=True):
-    """One instance's listings; `error` says why they are not to be had."""
+    """One instance's listings; `error` says why not all of them are to be had."""
 
     instance: Row
     credentials: list[Row] = []
@@ -28,18 +28,36 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def part_of(instance: Row, credentials: Any, bots: Any, settings: Any) -> Part:
-    """Three answers as one instance's listings, or with what is wrong with them."""
-    id = instance["id"]
-    for what, rows, fields in (("credentials", credentials, ("id", "name")), ("bots", bots, ("id", "openaiCredsId"))):
-        if not isinstance(rows, list):
-            return Part(instance, error=f"its {what} are no list")
-        if not all(isinstance(row, dict) and all(row.get(field) for field in fields) for row in rows):
-            return Part(instance, error=f"its {what} lack an id")
-        if any(row.get("instanceId") != id for row in rows):
-            return Part(instance, error=f"its {what} are another instance's")
-    if not isinstance(settings, dict) or "expire" not in settings or settings.get("instanceId", id) != id:
-        return Part(instance, error="its settings are none")
-    return Part(instance, credentials, bots, settings)
+    """Three answers, or errors in their place, as one instance's listings, with what is wrong with them.
+
+    Its credentials are kept whatever became of the rest: bots of other instances may use them.
+    """
+    id = str(instance["id"])
+    wrong = [
+        _wrong_rows("credentials", credentials, ("id", "name"), id),
+        _wrong_rows("bots", bots, ("id", "openaiCredsId"), id),
+        _wrong_settings(settings, id),
+    ]
+    error = next(filter(None, wrong), "")
+    whole = not error
+    return Part(instance, [] if wrong[0] else credentials, bots if whole else [], settings if whole else {}, error)
+
+
+def _wrong_rows(what: str, rows: Any, fields: tuple[str, ...], instance: str) -> str:
+    if isinstance(rows, Exception):
+        return str(rows)
+    if not isinstance(rows, list):
+        return f"its {what} are no list"
+    if not all(isinstance(row, dict) and all(row.get(field) for field in fields) for row in rows):
+        return f"its {what} lack an id"
+    return f"its {what} are another instance's" if any(row.get("instanceId") != instance for row in rows) else ""
+
+
+def _wrong_settings(settings: Any, instance: str) -> str:
+    if isinstance(settings, Exception):
+        return str(settings)
+    whole = isinstance(settings, dict) and "expire" in settings and settings.get("instanceId", instance) == instance
+    return "" if whole else "its settings are none"
 
 
 def unproven(parts: Mapping[str, Part]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import PlanRefused, Rejected, Unavailable
 from reconciler.live.client import AnswerLost
 from reconciler.live.evolution import Evolution
+from reconciler.live.evolution_whole import Part, part_of, unproven
 from reconciler.model import DEMO, Desired, Object, Secret
 from reconciler.plan.order import order
 from reconciler.plan.render import text
@@ -458,3 +459,117 @@ async def test_a_bot_that_is_not_deleted_is_not_taken_for_gone() -> None:
     world.store.create_instance({"instanceName": "Other", "integration": "EVOLUTION"})
     with pytest.raises(Rejected, match="Error deleting Openai bot"):
         await world.target.perform(wrong, plan.ids)
+
+
+async def test_credentials_of_an_instance_that_cannot_be_read_are_known_to_others() -> None:
+    world = World()
+    clinics = clinic(
+        declared("Credentials", "main", "clinic", apiKey=Secret("sk-0123456789abcdef")),
+        declared("Bot", "one", "clinic", **keyword("one")),
+    )
+    await applied(world, desired(bistro(), main(), settings(), bot("one"), *clinics))
+    find, broken = world.store.find_bots, world.store.instances["Bistro_01"]["id"]
+    world.store.find_bots = lambda instance: None if instance == broken else find(instance)  # type: ignore[assignment,method-assign,return-value]
+    plan = await world.plan(desired(bistro(), main(), settings(), *clinics[:-1], declared("Bot", "two", "clinic")))
+    assert dict(plan.unproven) == {"Bistro_01": "its bots are no list"}
+    assert {f"{one.action} {one.ref}" for one in plan.changes} == {"create Bot clinic/two", "delete Bot clinic/one"}
+
+
+GOOD: dict[str, Any] = {"id": "b", "openaiCredsId": "c", "instanceId": "i"}
+
+
+@pytest.mark.parametrize(
+    ("credentials", "bots", "settings", "expected"),
+    [
+        ([], [], {"expire": 1}, ""),
+        (Unavailable("down"), [], {"expire": 1}, "down"),
+        ([], None, {"expire": 1}, "its bots are no list"),
+        ([], [{**GOOD, "id": None}], {"expire": 1}, "its bots lack an id"),
+        ([1], [], {"expire": 1}, "its credentials lack an id"),
+        ([], [{**GOOD, "instanceId": "j"}], {"expire": 1}, "its bots are another instance's"),
+        ([], [], Unavailable("down"), "down"),
+        ([], [], None, "its settings are none"),
+        ([], [], {"expire": 1, "instanceId": "j"}, "its settings are none"),
+    ],
+)
+def test_listings_as_they_must_be(credentials: Any, bots: Any, settings: Any, expected: str) -> None:
+    assert part_of({"id": "i", "name": "I"}, credentials, bots, settings).error == expected
+
+
+def test_listings_against_one_another() -> None:
+    account = {"id": "c", "name": "n", "instanceId": "i", "OpenaiAssistant": [{"id": "b", "instanceId": "i"}]}
+    whole = Part({"id": "i", "name": "I"}, [account], [GOOD], {"openaiCredsId": "c", "openaiIdFallback": "b"})
+    replace = msgspec.structs.replace
+    assert unproven({"I": whole}) == {}
+    for part, said in (
+        (replace(whole, bots=[]), "its settings name a fallback bot that its listing of bots does not have"),
+        (replace(whole, settings={}, bots=[]), "its listing of bots lacks b, which uses credentials of I"),
+        (replace(whole, settings={"openaiCredsId": "x"}), "its settings use credentials that no listing has"),
+        (replace(whole, bots=[{**GOOD, "openaiCredsId": "x"}]), "its bot b uses credentials that no listing has"),
+        (replace(whole, error="down"), "down"),
+    ):
+        assert unproven({"I": part}) == {"I": said}
+    other = replace(whole, credentials=[{**account, "OpenaiAssistant": [{"id": "z", "instanceId": "gone"}]}])
+    assert unproven({"I": other}) == {"": "credentials of I are used in an instance that is not listed"}
+
+
+async def test_steps_that_the_server_has_no_call_for() -> None:
+    world = World()
+    await applied(world, desired(bistro(), main(), settings(), bot("one")))
+    plan = await world.plan(desired(bistro(), main(), settings(), bot("one"), bot("two")))
+    (step,) = order(plan)
+
+    async def refused(status: int, kind: Any, action: Any, **more: Any) -> str:
+        ref = msgspec.structs.replace(step.ref, kind=kind)
+        with pytest.raises(Rejected) as error:
+            await world.target.perform(msgspec.structs.replace(step, ref=ref, action=action, **more), plan.ids)
+        assert error.value.status == status
+        return str(error.value)
+
+    assert "cannot change Instance" in await refused(405, "Instance", "update")
+    assert "cannot change Credentials" in await refused(405, "Credentials", "update")
+    assert "no call to create Assistant" in await refused(405, "Assistant", "create")
+    assert "no call to delete Settings" in await refused(405, "Settings", "delete")
+    named = {"env": "KEY"}
+    assert "is not known here" in await refused(400, "Credentials", "create", values={"apiKey": named})
+    demo = {"apiKey": Secret(DEMO)}
+    assert "no demo model" in await refused(400, "Credentials", "create", values=demo)
+    lost = {**step.values, "credentials": "gone"}
+    assert "Credentials bistro/gone is not on the server" in await refused(404, "Bot", "create", values=lost)
+
+
+async def test_an_answer_that_says_nothing_is_a_lost_one() -> None:
+    async with scripted((200, {}, b"[]")) as server:
+        target = Evolution(server.url, KEY)
+        world = World()
+        step = order(await world.plan(desired(bistro())))[0]
+        with pytest.raises(AnswerLost, match="without saying what it made"):
+            await target.perform(step, {})
+        await target.close()
+
+
+async def test_a_fallback_that_is_not_kept_is_said() -> None:
+    world = World()
+    await applied(world, desired(bistro(), main(), settings(), bot("one")))
+    plan = await world.plan(desired(bistro(), main(), settings(fallbackBot="one"), bot("one")))
+    (step,) = order(plan)
+    set_settings = world.store.set_settings
+    world.store.set_settings = lambda i, b: {**set_settings(i, b), "openaiIdFallback": None}  # type: ignore[method-assign]
+    with pytest.raises(Rejected, match="kept another fallback bot than one"):
+        await world.target.perform(step, plan.ids)
+
+
+async def test_the_servers_own_trouble_is_told_as_it_is() -> None:
+    with serving() as server:
+        world = World()
+        world.target, world.store = Evolution(server.url, KEY, attempts=2), server.store
+        await applied(world, desired(bistro(), main(), settings(), bot("one")))
+        server.fault("500", path="GET /openai", times=100)
+        with pytest.raises(Unavailable, match="answered 500"):
+            await world.target.read()
+        server.clear()
+        plan = await world.plan(desired(bistro(), main(), settings()))
+        server.fault("500", path="DELETE /openai", times=100)
+        with pytest.raises(Unavailable, match="answered 500"):
+            await world.target.perform(order(plan)[0], plan.ids)
+        await world.target.close()
