@@ -60,9 +60,9 @@ def facts_of(plan: Plan | None) -> Facts:
     """What is kept of a plan that was to be applied."""
     if plan is None:
         return Facts()
-    found = printed(plan)
-    lines = {key: headline(change) for key, change in sorted(found.items())} if len(found) <= _PRINTS else None
-    return Facts(digest=digest(plan), prints=lines)
+    if len(plan.changes) > _PRINTS:
+        return Facts(digest=digest(plan))
+    return Facts(digest=digest(plan), prints={key: headline(one) for key, one in sorted(printed(plan).items())})
 
 
 def comment(
