@@ -47,26 +47,6 @@ def read_targets(
         kept.save()
 
 
-At = tuple[str, Config, tuple[Target, ...]]  # a commit (full hash), its configuration, the targets to read
-
-
-def read_both(
-    repository: Repository, head: At, base: At, cache: Path | None
-) -> tuple[dict[str, Desired], dict[str, Desired] | InvalidBots]:
-    """Two commits' desired states by target; what both share is parsed once.
-
-    Raises InvalidBots for the head; the base's problems are returned, for nobody can mend a commit that is merged.
-    """
-    kept = Cache(cache)
-    after = _read_targets(repository, *head, kept)
-    try:
-        before: dict[str, Desired] | InvalidBots = _read_targets(repository, *base, kept)
-    except InvalidBots as error:
-        before = error
-    kept.save()
-    return after, before
-
-
 def _read_targets(
     repository: Repository, commit: str | None, config: Config, targets: tuple[Target, ...], kept: Cache
 ) -> dict[str, Desired]:

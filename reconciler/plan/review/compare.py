@@ -47,7 +47,7 @@ def _touched(base: Desired, head: Desired) -> set[str]:
 
 
 def _same(one: Object, other: Object) -> bool:
-    return one.spec == other.spec and one.formerly == other.formerly
+    return one is other or (one.spec == other.spec and one.formerly == other.formerly)
 
 
 def _only(desired: Desired, instances: set[str]) -> tuple[Object, ...]:

@@ -13,7 +13,8 @@ from typing import Final
 
 import msgspec
 
-from reconciler.desired.check import read_both, read_desired
+from reconciler.desired.again import Again
+from reconciler.desired.check import read_desired, read_targets
 from reconciler.desired.config import read_config, target_of
 from reconciler.desired.files import files_of
 from reconciler.desired.git import Repository
@@ -86,20 +87,39 @@ def read_sides(site: Site, base: str, head: str, target: str | None) -> Sides:
     except InvalidBots as error:
         raise BaseInvalid(error) from error
     known = {one.name: one for one in base_config.targets}
-    old = tuple(known.get(one.name, one) for one in chosen_targets)
-    after, before = read_both(repository, (head, head_config, chosen_targets), (base, base_config, old), site.cache)
-    if isinstance(before, InvalidBots):
-        raise BaseInvalid(before) from before
-    nothing = Desired(commit=base, source=base_config.name, objects=())
+    read: dict[tuple[object, ...], tuple[Desired, Desired]] = {}
+    pairs: dict[str, tuple[Desired, Desired]] = {}
+    for one in chosen_targets:
+        was = known.get(one.name)
+        kind = (one.overlay, one.type, was and (was.overlay, was.type))
+        if kind not in read:
+            try:
+                read[kind] = _read(site, (base, base_config, was), (head, head_config, one))
+            except InvalidBots as error:
+                read_targets(repository, head, head_config, chosen_targets, site.cache)  # raises for all of them
+                raise BaseInvalid(error) from error
+        pairs[one.name] = read[kind]
     return Sides(
         base=base,
         head=head,
         base_config=base_config,
         head_config=head_config,
-        before={one.name: before[one.name] if one.name in known else nothing for one in chosen_targets},
-        after=after,
+        before={name: old for name, (old, _) in pairs.items()},
+        after={name: new for name, (_, new) in pairs.items()},
         places=Places(files_of(repository, head)),
     )
+
+
+def _read(
+    site: Site, base: tuple[str, Config, Target | None], head: tuple[str, Config, Target]
+) -> tuple[Desired, Desired]:
+    """What both commits declare for a target; what they share is read once. Nothing for one that the base lacks."""
+    again = Again(site.repository, site.cache)
+    after = again.read(*head)
+    commit, config, target = base
+    if target is None:
+        return Desired(commit=commit, source=config.name, objects=()), after
+    return again.read(commit, config, target), after
 
 
 def _problems(site: Site, commit: str) -> tuple[Problem, ...]:
