@@ -157,3 +157,22 @@ def test_a_loop_runs_without_its_forge(repo: Repo, hub: Served, tmp_path: Path) 
         said = looped(repo, url, lambda: False)
     assert "nothing is said on pull requests: there is no token for github: set FORGE_TOKEN" in said
     assert hub.heard == []
+
+
+def test_what_the_review_showed_is_what_is_applied_after_the_merge(
+    repo: Repo, hub: Served, review: Run, tmp_path: Path
+) -> None:
+    first = repo.commit({**config(hub), **fleet(a=bot_file("a", 3), c=bot_file("c", 3))})
+    with runtime(tmp_path) as url:
+        looped(repo, url, lambda: first in hub.statuses, FORGE_TOKEN="writes")
+        repo.git("checkout", "--quiet", "-b", "topic")
+        renamed = {"bots/bistro/c.yaml": None, "bots/bistro/d.yaml": bot_file("d", 9, meta=", formerly: c")}
+        hub.pulls[12]["head"] = repo.commit({**fleet(a=bot_file("a", 2), b=bot_file("b", 1)), **renamed})
+        assert review("--base", "main", "--post", "--model", "none").returncode in (0, 3)
+        repo.git("checkout", "--quiet", "main")
+        repo.git("merge", "--quiet", "--no-ff", "--no-edit", "topic")
+        merged = repo.git("rev-parse", "HEAD")
+        hub.merged = {merged: [12]}
+        looped(repo, url, lambda: merged in hub.statuses, FORGE_TOKEN="writes")
+    _, outcome = hub.comments
+    assert "The plan was the one that the review showed." in outcome["body"]
