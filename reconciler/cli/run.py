@@ -134,8 +134,12 @@ def _door(listen: str, folder: DataFolder) -> Door:
     key, began = global_key(folder), time.time()
 
     def ready() -> bool:
-        targets = beside(folder).status() if folder.loop_database.exists() else []
-        return any(one.checked >= began for one in targets)
+        from reconciler.reconcile.history import History
+
+        if not folder.loop_database.exists():
+            return False
+        with History(folder.loop_database) as history:
+            return any(row.checked >= began for row in history.targets())
 
     async def serve(stop: asyncio.Event) -> None:
         say(f"loop     {url_of(listening)}/reconciler/status")

@@ -45,6 +45,7 @@ class Repository:
         self.bare = bare
         self.pinned = pinned
         self._last_tree: tuple[str, Mapping[str, Entry]] = ("", {})
+        self._last_trailers: tuple[tuple[str, str], list[str]] = (("", ""), [])
 
     @classmethod
     def discover(cls, start: Path) -> Repository:
@@ -125,8 +126,11 @@ class Repository:
 
     def trailers(self, commit: str, key: str) -> list[str]:
         """The values of a commit message's trailers of this key (git-interpret-trailers(1)), in their order."""
-        wanted = f"--format=%(trailers:key={key},valueonly,unfold)"
-        return self._git("show", "--no-patch", wanted, commit).decode("utf-8", "replace").split("\n")
+        if self._last_trailers[0] != (commit, key):
+            wanted = f"--format=%(trailers:key={key},valueonly,unfold)"
+            found = self._git("show", "--no-patch", wanted, commit).decode("utf-8", "replace").split("\n")
+            self._last_trailers = ((commit, key), found)
+        return self._last_trailers[1]
 
     @property
     def _place(self) -> Path:

@@ -205,8 +205,8 @@ def _held_back(plan: Plan, memory: Memory, ask: Ask, sync: Sync) -> Ended | None
         return None
     shut, opens = closed(sync, datetime.now(UTC))
     if shut:
-        until = f"until {opens:%Y-%m-%d %H:%M} UTC" if opens else "and none opens"
-        return Ended(outcome="waiting", message=f"outside its windows {until}: {summary(plan)}", plan=plan)
+        until = f" until {opens:%Y-%m-%d %H:%M} UTC" if opens else ""
+        return Ended(outcome="waiting", message=f"outside its windows{until}: {summary(plan)}", plan=plan)
     return memory.given_up(plan)
 
 

@@ -51,6 +51,8 @@ def cli(
             "suspend",
             "rollback",
             "loops",
+            "render",
+            "serve",
         ):
             module = importlib.import_module(f"reconciler.cli.{name}")
             if hasattr(module, "context"):
