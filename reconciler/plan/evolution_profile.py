@@ -45,17 +45,20 @@ def _with_units(change: Change) -> Change:
 
 
 def _moved(change: Change) -> Change:
-    """A change of credentials that follows a replaced row is no drift, and one cause for all who follow."""
+    """A change of credentials that leaves a replaced row is no drift, and one cause for all who leave it.
 
-    def follows(field: FieldChange) -> bool:
-        return field.field == "credentials" and str(field.before).partition("~")[0] == field.after != field.before
+    Such a row, or one of another instance, is chosen by plans alone: a dashboard offers neither.
+    """
+
+    def leaves(field: FieldChange) -> bool:
+        return field.field == "credentials" and any(sign in str(field.before) for sign in ("~", " of "))
 
     if change.action == "delete" and "~" in change.ref.name:
         return msgspec.structs.replace(change, protected=False)  # another row takes its place
-    if not any(map(follows, change.fields)):
+    if not any(map(leaves, change.fields)):
         return change
     fields = tuple(
-        msgspec.structs.replace(field, origin="pending") if follows(field) else field for field in change.fields
+        msgspec.structs.replace(field, origin="pending") if leaves(field) else field for field in change.fields
     )
     inherited = dict.fromkeys((*change.inherited, "credentials"))
     return msgspec.structs.replace(change, fields=fields, inherited=tuple(inherited))

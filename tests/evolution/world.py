@@ -149,12 +149,23 @@ class World:
         assert live is not None
         return live
 
-    async def plan(self, wanted: Desired, live: Live | None = None, allow: Collection[str] = ("empty",)) -> Plan:
+    async def plan(
+        self,
+        wanted: Desired,
+        live: Live | None = None,
+        allow: Collection[str] = ("empty",),
+        applied: Desired | None = None,
+    ) -> Plan:
+        """`applied`: what git says of the commit in the marks."""
         live = live or await self.read()
         profile = profile_of("evolution")
         lowered = profile.lower(wanted, live)
         desired, seen = profile.whole(lowered.desired, live), profile.fit(lowered.desired, live)
-        plan = diff(desired, seen, Before(), target="evolution", type=profile.type, allow=allow)
+        then = profile.lower(applied, None).desired.objects if applied is not None else ()
+        settings = {one.ref.instance: one.ref for one in desired.objects if one.ref.kind == "Settings"}
+        called = {one.ref: settings.get(one.ref.instance) for one in then if one.ref.kind == "Settings"}
+        before = Before(objects={called.get(one.ref) or one.ref: one for one in then})
+        plan = diff(desired, seen, before, target="evolution", type=profile.type, allow=allow)
         plan = msgspec.structs.replace(plan, faults=(*lowered.faults, *plan.faults))
         return profile.settle(plan, desired, live)
 
