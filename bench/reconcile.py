@@ -35,9 +35,10 @@ HERE = Path(__file__).resolve().parent
 
 
 class Ran(NamedTuple):
-    """A process that ended: seconds, and the most memory it had, in MiB."""
+    """A process that ended: seconds by the clock and of the processor, and the most memory it had, in MiB."""
 
     seconds: float
+    cpu: float
     memory: float
 
 
@@ -51,21 +52,27 @@ def run(command: list[str], cwd: Path, env: dict[str, str], codes: tuple[int, ..
         process.returncode = os.waitstatus_to_exitcode(status)
         said.seek(0)
         assert process.returncode in codes, (command, process.returncode, said.read()[-2000:].decode())
-    return Ran(seconds, used.ru_maxrss / 1024)
+    return Ran(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
 class Table:
-    """Rows of Markdown as they are measured; `each` is what a figure is divided by for the last column."""
+    """Rows of Markdown as they are measured; `each` is what a figure is divided by in the column for each."""
 
     def __init__(self, title: str, each: int) -> None:
         self._each = each
-        print(f"\n| {title} | median (min to max) | for each |\n|---|---|---|")
+        print(f"\n| {title} | median (min to max) | for each | processor |\n|---|---|---|---|")
 
-    def times(self, what: str, values: list[float]) -> None:
-        self.line(what, spread(values), f"{statistics.median(values) / self._each * 1e6:.1f} µs")
+    def times(self, what: str, ran: list[Ran]) -> None:
+        """Processes: what they took by the clock, and, which other work beside does not change, of the processor."""
+        cpu = f"{statistics.median(one.cpu for one in ran):.2f} s"
+        self.line(what, [one.seconds for one in ran], cpu)
 
-    def line(self, what: str, value: str, each: str = "") -> None:
-        print(f"| {what} | {value} | {each} |", flush=True)
+    def line(self, what: str, values: list[float], cpu: str = "") -> None:
+        """Seconds, each of them for the whole."""
+        self.say(what, spread(values), f"{statistics.median(values) / self._each * 1e6:.0f} µs", cpu)
+
+    def say(self, what: str, value: str, each: str = "", cpu: str = "") -> None:
+        print(f"| {what} | {value} | {each} | {cpu} |", flush=True)
 
 
 def ours(root: Path, bots: int, runs: int) -> None:
@@ -76,40 +83,38 @@ def ours(root: Path, bots: int, runs: int) -> None:
     def command(*arguments: str) -> Ran:
         return run([sys.executable, "-m", "reconciler", *arguments], root, env)
 
-    def cold() -> float:
+    def cold() -> Ran:
         cache.unlink(missing_ok=True)
-        return command("validate").seconds
+        return command("validate")
 
     table = Table(f"{bots:,} bots, {max(1, bots // 10):,} instances", bots)
     table.times("`validate`, nothing cached", [cold() for _ in range(runs)])
     cached = [command("validate") for _ in range(runs + 1)][1:]
-    table.times("`validate`, documents cached", [one.seconds for one in cached])
+    table.times("`validate`, documents cached", cached)
     with up(root, env) as (process, client), History(root / ".reconciler" / "loop.db") as history:
         first = history.passes(1000)[-1]
         assert first.outcome == "applied", first
-        table.times(
-            "first apply, the pass from reading to the last answer (once)", [(first.ended or 0) - first.started]
-        )
-        table.line("its requests", str(sum(requests(client).values())))
+        table.line("first apply, the pass from reading to the last answer (once)", [(first.ended or 0) - first.started])
+        table.say("its requests", str(sum(requests(client).values())))
         command("sync")  # the look after the first apply reads what that has made
         plans = [command("plan", "--detailed-exitcode") for _ in range(runs)]
-        table.times("`plan` without changes, a fresh process", [one.seconds for one in plans])
+        table.times("`plan` without changes, a fresh process", plans)
         quiet, before = [], requests(client)
         for _ in range(runs):
             command("sync")
             last = history.passes(1)[0]
             assert last.outcome == "unchanged", last
             quiet.append((last.ended or 0) - last.started)
-        table.line("a pass without changes in the loop", spread(quiet))
-        table.line("its requests", told(requests(client), before, runs))
+        table.say("a pass without changes in the loop", spread(quiet))
+        table.say("its requests", told(requests(client), before, runs))
         before, seconds = requests(client), [change(root, client, number) for number in range(runs)]
         after = requests(client)
-        table.line("one bot's prompt, from the end of `git commit` until it is live", spread(seconds))
-        table.line("its requests", told(after, before, runs))
-        table.line("memory of the loop, now (highest)", memory(child(process.pid)))
-        table.line("memory of the runtime, now (highest)", memory(process.pid))
-        table.line("memory of `plan`, highest", f"{max(one.memory for one in plans):.0f} MiB")
-        table.line("memory of `validate`, highest", f"{max(one.memory for one in cached):.0f} MiB")
+        table.say("one bot's prompt, from the end of `git commit` until it is live", spread(seconds))
+        table.say("its requests", told(after, before, runs))
+        table.say("memory of the loop, now (highest)", memory(child(process.pid)))
+        table.say("memory of the runtime, now (highest)", memory(process.pid))
+        table.say("memory of `plan`, highest", f"{max(one.memory for one in plans):.0f} MiB")
+        table.say("memory of `validate`, highest", f"{max(one.memory for one in cached):.0f} MiB")
 
 
 @contextmanager
@@ -180,20 +185,20 @@ def theirs(folder: Path, records: int, runs: int) -> None:
         program = str(folder / "venv" / "bin" / name)
         return run([program, "--config-file", str(folder / "dns" / "config.yaml"), *arguments], folder, env)
 
-    def one_change(zone: int, *named: str) -> float:
+    def one_change(zone: int, *named: str) -> Ran:
         change_zone(folder / "dns", zone)
-        return command("octodns-sync", "--doit", *named).seconds
+        return command("octodns-sync", "--doit", *named)
 
     table = Table(f"octoDNS {number}, {records:,} records, {max(1, records // 10):,} zones", records)
-    table.times("`octodns-validate`", [command("octodns-validate").seconds for _ in range(runs)])
-    table.times("first `octodns-sync --doit` (once)", [command("octodns-sync", "--doit", "--force").seconds])
+    table.times("`octodns-validate`", [command("octodns-validate") for _ in range(runs)])
+    table.times("first `octodns-sync --doit` (once)", [command("octodns-sync", "--doit", "--force")])
     idle: list[Ran] = [command("octodns-sync") for _ in range(runs)]
-    table.times("`octodns-sync` without changes", [one.seconds for one in idle])
-    table.line("one record's text, `octodns-sync --doit`", spread([one_change(zone) for zone in range(runs)]))
+    table.times("`octodns-sync` without changes", idle)
+    table.times("one record's text, `octodns-sync --doit`", [one_change(zone) for zone in range(runs)])
     places = [zone % max(1, records // 10) for zone in range(runs, 2 * runs)]
     alone = [one_change(zone, f"z{zone:04d}.example.") for zone in places]
-    table.line("one record's text, told which zone it is in", spread(alone))
-    table.line("memory of `octodns-sync`, highest", f"{max(one.memory for one in idle):.0f} MiB")
+    table.times("one record's text, told which zone it is in", alone)
+    table.say("memory of `octodns-sync`, highest", f"{max(one.memory for one in idle):.0f} MiB")
 
 
 def main() -> None:
