@@ -241,8 +241,9 @@ class _Lowering:
             if len(text) > most:
                 self.fault(one, f"{field} has {len(text)} characters, that server stores {most}", "shorten it")
         for field, value in spec.items():
-            parts = value if isinstance(value, list | tuple) else (value,)
-            if any(isinstance(part, str) and "\0" in part for part in parts):
+            if isinstance(value, list | tuple):
+                value = "".join(part for part in value if isinstance(part, str))
+            if isinstance(value, str) and "\0" in value:
                 self.fault(one, f"{field} holds a NUL character, which that server cannot store", "take it out")
 
     # --- the bots of an instance -------------------------------------------------------------------------------

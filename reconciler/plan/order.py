@@ -81,7 +81,7 @@ def order(plan: Plan) -> tuple[Step, ...]:
         _off_shared_rows((*everything.values(), *extra))
     extra += _slots(plan.type, drafts, deletes)
     kept = [draft for draft in (*everything.values(), *extra) if draft.values or draft.mark or _is_delete(draft)]
-    return tuple(_place(kept))
+    return tuple(_place(kept, across=plan.type == "evolution"))
 
 
 def _main(plan: Plan, change: Change) -> _Draft:
@@ -274,12 +274,17 @@ def _park(type: TargetType, draft: _Draft) -> _Draft:
 # --- places --------------------------------------------------------------------------------------------------
 
 
-def _place(drafts: list[_Draft]) -> Iterator[Step]:
-    """Kahn's algorithm with a heap: dependencies first, else by kind, instance and name."""
+def _place(drafts: list[_Draft], *, across: bool) -> Iterator[Step]:
+    """Kahn's algorithm with a heap: dependencies first, else by kind, instance and name.
+
+    `across`: by kind, name and instance, for a target that takes the writes of one instance one after another, so that
+    what goes side by side is of many.
+    """
 
     def key(draft: _Draft) -> tuple[int, str, str, str]:
         ref = draft.change.ref
-        return draft.key[0], ref.instance, ref.name, draft.key[1]
+        where = (ref.name, ref.instance) if across else (ref.instance, ref.name)
+        return draft.key[0], *where, draft.key[1]
 
     numbered = sorted(drafts, key=key)
     number = {draft: place for place, draft in enumerate(numbered)}
