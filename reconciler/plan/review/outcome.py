@@ -34,7 +34,7 @@ _TITLES: Final[Mapping[Outcome, str]] = {
     "pending": "⏳ Waits for",
 }
 _NEXT: Final[Mapping[Outcome, str]] = {
-    "refused": "Nothing was changed. Allow it in a commit's trailer `Reconciler-Allow:`, or commit something else.",
+    "refused": "Nothing was changed. Do what is said there, or commit something else.",
     "invalid": "Nothing was changed. `reconciler validate` shows each place; the target keeps its last good commit.",
     "partial": "The loop tries again; `reconciler status` says how it stands, `reconciler rollback` goes back.",
     "failed": "The loop tries again; `reconciler status` says how it stands.",
