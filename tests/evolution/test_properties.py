@@ -43,7 +43,7 @@ def test_a_plan_right_after_an_apply_is_empty(part: int) -> None:
     check()
 
 
-@_few(60)
+@_few(50)
 @given(two(), st.integers(0, 30), st.booleans())
 def test_killed_at_any_request_it_converges_with_nothing_doubled(
     both: tuple[Desired, Desired], at: int, acting: bool
@@ -108,7 +108,7 @@ def test_the_order_of_input_is_irrelevant(both: tuple[Desired, Desired], random:
     asyncio.run(run())
 
 
-@_few(150)
+@_few(80)
 @given(two(wild=True))
 def test_a_fleet_is_refused_before_anything_is_done_or_the_server_takes_all_of_it(
     both: tuple[Desired, Desired],
