@@ -58,6 +58,9 @@ def _same(before: Order, after: Order) -> bool:
     return rows[0] == rows[1] and before.last == after.last and set(before.silent) == set(after.silent)
 
 
+Taken = tuple[Asked, str]  # who takes messages, and one of them
+
+
 class _Proof:
     def __init__(self, before: Order, after: Order, budget: Budget) -> None:
         self.semantics = after.semantics
@@ -88,25 +91,23 @@ class _Proof:
 
     # --- one question ----------------------------------------------------------------------------------------
 
-    def case(
-        self, wants: list[tuple[Answering, int]], tries: Iterable[str], also: tuple[Formula, ...] = ()
-    ) -> tuple[str | None, list[Asked]]:
+    def case(self, wants: list[tuple[Answering, int]], tries: Iterable[str]) -> tuple[str | None, list[Taken]]:
         """A message for which each order's winner is at its place; None with those who take all there could be.
 
-        `also` must hold of it, and does of those to try. Raises Spent, Beyond and Unknown: then nothing is known.
+        Raises Spent, Beyond and Unknown: then nothing is known.
         """
         for tried in tries:
             if self.shows(wants, tried):
                 return tried, []
-        wanted: list[Formula] = [*also]
+        wanted: list[Formula] = []
         for answering, place in wants:
             if place != LAST:
                 one = answering.order.asked[place]
                 if one.unknown:
                     raise Unknown(f"what {one.name} takes is not known: {one.unknown}")
                 wanted.append(one.trigger)
-        barred: dict[tuple[str, str], Asked] = {}
-        while (text := self.finder.find(wanted, [one.trigger for one in barred.values()])) is not None:
+        barred: dict[tuple[str, str], Taken] = {}
+        while (text := self.finder.find(wanted, [one.trigger for one, _ in barred.values()])) is not None:
             views = Views(text, self.semantics)
             winners = [(answering, place, self.winner(answering, views)) for answering, place in wants]
             wrong = [(answering, won) for answering, place, won in winners if won != place]
@@ -119,14 +120,13 @@ class _Proof:
                     if one.unknown:
                         raise Unknown(f"what {one.name} takes is not known: {one.unknown}")
                     fresh = fresh or one.key not in barred
-                    barred[one.key] = one
+                    barred[one.key] = one, text
             if not fresh:
                 raise Unknown(_ODD)
         return None, list(barred.values())
 
     def confirmed(self, wants: list[tuple[Answering, str | None]], text: str) -> str:
         """A message that the target's own matcher gives to these bots. Raises Unknown where it does not."""
-        self.budget.pay(sum(answering.real_price for answering, _ in wants))
         if any(answering.real(text) != name for answering, name in wants):
             raise Unknown(_ODD)
         return text
@@ -210,7 +210,7 @@ class _Proof:
             return ""
         if found.why != "no trigger":
             return found
-        return Unreachable(found.bot, "shadowed", tuple(one.name for one in by))
+        return Unreachable(found.bot, "shadowed", tuple(one.name for one, _ in by))
 
     def asked_in_vain(self, answering: Answering, place: int, maybe: str) -> Unreachable | str:
         one = answering.order.asked[place]
@@ -223,32 +223,24 @@ class _Proof:
             return ""
         if not by:
             return Unreachable(one.name, "nothing")
-        drops = [each for each in by if each.drops]
+        drops = [each for each, _ in by if each.drops]
         if drops:
             return Unreachable(one.name, "dropped", (drops[0].name,), next(iter(self.words(one)), None))
         return self.shadowed(answering, one, by)
 
-    def shadowed(self, answering: Answering, one: Asked, by: list[Asked]) -> Unreachable:
+    def shadowed(self, answering: Answering, one: Asked, by: list[Taken]) -> Unreachable:
         """By one that takes all by itself, where there is one, else by all of them: with a message that shows it."""
-        fewest = self.fewest(one, by)
-        for some in (fewest, by):
-            for each in some:
-                place = answering.order.asked.index(each)
-                try:
-                    text, _ = self.case([(answering, place)], self.words(one), (one.trigger,))
-                    if text is not None:
-                        text = self.confirmed([(answering, each.name)], text)
-                        names = (each.name, *(other.name for other in some if other is not each))
-                        return Unreachable(one.name, "shadowed", names, text)
-                except (Spent, Beyond, Unknown):
-                    continue
-        return Unreachable(one.name, "shadowed", tuple(each.name for each in fewest))
+        some = self.fewest(one, by)
+        first = answering.order.asked.index(some[0][0])
+        natural = (text for text in self.words(one) if self.shows([(answering, first)], text))
+        text = self.confirmed([(answering, some[0][0].name)], next(natural, some[0][1]))
+        return Unreachable(one.name, "shadowed", tuple(each.name for each, _ in some), text)
 
-    def fewest(self, one: Asked, by: list[Asked]) -> list[Asked]:
+    def fewest(self, one: Asked, by: list[Taken]) -> list[Taken]:
         """One that takes all by itself, where there is one; else all of them."""
         for each in by if len(by) > 1 else []:
             try:
-                if self.finder.find([one.trigger], [each.trigger]) is None:
+                if self.finder.find([one.trigger], [each[0].trigger]) is None:
                     return [each]
             except (Spent, Beyond):
                 break
@@ -268,6 +260,7 @@ class _Proof:
             try:
                 text, _ = self.case(wants, self.tries(was, now))
                 if text is not None:
+                    self.budget.pay(self.before.real_price + self.after.real_price)
                     found[names] = Moved(
                         *names, self.confirmed([(self.before, names[0]), (self.after, names[1])], text)
                     )

@@ -224,6 +224,33 @@ def test_messages_without_text_move_by_themselves() -> None:
     assert NotProven("whether messages without text move", (), lost.not_proven[-1].reason) == lost.not_proven[-1]
 
 
+def test_overlaps_with_what_is_not_known_are_left_out() -> None:
+    found = change({}, {"ahead": keyword("regex", "(?=a)a"), "b": keyword("startsWith", "b")}, "evolution")
+    assert found.overlaps == ()
+
+
+def test_words_that_share_nothing_are_not_searched() -> None:
+    parts = [
+        ("equals", "a"),
+        ("equals", "ab"),
+        ("startsWith", "a"),
+        ("startsWith", "b"),
+        ("endsWith", "b"),
+        ("endsWith", "a"),
+    ]
+    bots = {f"{operator}-{value}": keyword(operator, value) for operator, value in [*parts, ("contains", "ab")]}
+    found = change({}, bots)
+    pairs = {frozenset((one.first, one.second)) for one in found.overlaps}
+    assert pairs == {
+        frozenset(pair) for pair in (
+            ("equals-a", "startsWith-a"), ("equals-a", "endsWith-a"), ("equals-ab", "startsWith-a"),
+            ("equals-ab", "endsWith-b"), ("equals-ab", "contains-ab"), ("startsWith-a", "endsWith-b"),
+            ("startsWith-a", "endsWith-a"), ("startsWith-b", "endsWith-b"), ("startsWith-b", "endsWith-a"),
+            ("startsWith-a", "contains-ab"),
+        )
+    }  # fmt: skip
+
+
 def test_bots_made_reachable_and_lost_before() -> None:
     part, any_ = keyword("contains", "menu"), keyword("regex", "(?i)menu")
     found = change({"part": part, "any": any_}, {"part": part, "any": keyword("regex", "(?i)menu$")})
