@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from reconciler.live.runtime import Runtime
 from tests.cli.test_asking import moved
 from tests.cli.test_plan import Cli
 from tests.cli.test_plan import cli as cli
@@ -54,6 +57,25 @@ def test_what_moved_makes_it_stale_and_what_did_not_does_not(cli: Cli, repo: Rep
     Path(file).write_text(json.dumps(found))
     code, _, err = cli("apply", file)
     assert (code, "its commit 00000000 is gone" in err) == (3, True)
+
+
+def test_what_moves_between_the_last_look_and_the_change_is_never_overwritten(
+    cli: Cli, repo: Repo, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli("apply", "--auto-approve")[0] == 0
+    repo.commit(fleet(a=bot_file("a", 5), c=bot_file("c")))
+    assert cli("plan", "--out", file)[0] == 0
+    together = Runtime.together
+
+    async def too_late(reach: Runtime, steps: Any, ids: Any) -> dict[int, str]:
+        await asyncio.to_thread(moved, debounceTime=7)
+        return await together(reach, steps, ids)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Runtime, "together", too_late)
+        code, out, _ = cli("apply", file)
+    assert (code, "2 failed" in out, out.count("changed since it was read")) == (1, True, 2), out
+    assert "debounceTime: 7ms → " in cli("plan")[1]
 
 
 def test_files_that_are_no_plan_of_this_version(cli: Cli, tmp_path: Path, file: str) -> None:
