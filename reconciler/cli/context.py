@@ -70,7 +70,12 @@ class Context:
         if shape.faults("config", {"kind": "Config", "source": {"url": url, **({"ref": ref} if ref else {})}}):
             raise Misuse("what is to be followed is no git repository's address, or has a user and password in it")
         remote = Remote(url=url, ref=ref, variables=self.environment.variables)
-        return Clone(self.data.path.absolute() / FOLDER, self.home, remote)
+        clone = Clone(self.data.path.absolute() / FOLDER, self.home, remote)
+        from reconciler.reconcile.locks import loop_runs
+
+        if not loop_runs(self.data.path):  # the clone is that of the loop that runs, whatever it was told to follow
+            clone.claim()
+        return clone
 
     @property
     def source(self) -> Repository:

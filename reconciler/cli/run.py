@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -163,16 +162,23 @@ async def _first_fetch(clone: Clone, folder: DataFolder, stop: asyncio.Event) ->
     from reconciler.reconcile.history import History
 
     wait, said = 5.0, ""
+    stopping = asyncio.create_task(stop.wait())
     with History(folder.loop_database) as history:
         while clone.commit is None and not stop.is_set():
+            fetching = asyncio.create_task(fetch_once(clone, folder.path, history))
+            await asyncio.wait({fetching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not fetching.done():
+                fetching.cancel()
             try:
-                await fetch_once(clone, folder.path, history)
+                await fetching
+            except asyncio.CancelledError:
+                break
             except ReconcilerError as error:
                 if said != (said := str(error)):
                     say(f"note     {error}; it is tried again")
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), wait)
+                await asyncio.wait({stopping}, timeout=wait)
                 wait = min(wait * 2, 180)
+    stopping.cancel()
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

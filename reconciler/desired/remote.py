@@ -26,6 +26,7 @@ from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse, Unavailable
 
 FOLDER: Final = "source.git"  # of the data folder
+_FOLLOWED: Final = "followed"  # a file in it: the address and ref that were fetched
 _HEAD: Final = "refs/reconciler/head"  # what the remote's HEAD names
 _WANTED: Final = "refs/reconciler/wanted"  # what its reconciler.yaml, or the caller, names
 _LONGEST: Final = 600.0  # seconds that the first fetch may take
@@ -64,6 +65,18 @@ class Clone:
         self._folder = folder
         self.repository = Repository(root, folder, bare=True, pinned=True)
 
+    def claim(self) -> None:
+        """Takes the clone for this remote: what was fetched from another address, or of another ref, is desired no
+        more. Its commits stay."""
+        file = self._folder / _FOLLOWED
+        if (self._folder / "HEAD").exists() and (not file.exists() or file.read_text() != self._followed):
+            (self._folder / "HEAD").write_text("ref: refs/heads/nothing-yet\n")
+            file.write_text(self._followed)
+
+    @property
+    def _followed(self) -> str:
+        return f"{self.remote.shown}\n{self.remote.ref or ''}\n"
+
     @property
     def commit(self) -> str | None:
         """The desired commit as of the last fetch; None: nothing was fetched yet."""
@@ -82,6 +95,7 @@ class Clone:
         anything secret in the text."""
         if not (self._folder / "HEAD").exists():
             await self._git("init", "--quiet", "--bare", str(self._folder), timeout=_LONG)
+            (self._folder / _FOLLOWED).write_text(self._followed)
         wanted = _HEAD
         seconds = timeout or (_LONG if self.commit else _LONGEST)
         if self.remote.ref is not None:

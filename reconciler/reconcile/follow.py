@@ -1,8 +1,8 @@
 """Following a remote repository: when it is fetched, and what is known of it where that fails.
 
 Before it the loop's rounds and whoever asks for a pass; after it the clone, whose HEAD is the desired commit. Fetching
-goes on beside passes, which never wait for it but when somebody asked, or nothing is there yet. A fetch that fails
-leaves the commit that is there; it is tried again with back-off.
+goes on beside passes, which never wait for it but at the start, when somebody asked, or when nothing is there yet. A
+fetch that fails leaves the commit that is there; it is tried again with back-off.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._due = asyncio.get_running_loop().time()
         self._failures = 0
+        self._first = True
         self._again = False
         self._seen: frozenset[int] = frozenset()
 
@@ -84,7 +85,8 @@ class Follower:
             self.poke()
         elif self._task is None and self.left() <= 0:
             self._start()
-        if self._task is not None and (new or self._clone.commit is None):
+        first, self._first = self._first, False
+        if self._task is not None and (new or first or self._clone.commit is None):
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait({self._task, stopping}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()

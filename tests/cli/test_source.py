@@ -44,9 +44,11 @@ def test_what_is_pushed_is_desired_and_what_is_only_committed_is_not(cli: Cli, r
     repo.git("push", "--quiet", str(remote.root), "HEAD:refs/heads/main")
     assert "maxTokens: 1 → 2" in cli("plan")[1]
     assert cli("why", "a")[1].startswith("not applied")
-    repo.commit({"reconciler.yaml": (repo.root / "reconciler.yaml").read_text().replace("remote", "gone")})
+    remote.root.rename(remote.root.with_name("moved"))
     code, out, err = cli("plan")
     assert (code, "going on with" in err, "maxTokens: 1 → 2" in out) == (0, True, True), err
+    repo.commit({"reconciler.yaml": (repo.root / "reconciler.yaml").read_text().replace("remote", "gone")})
+    assert cli("plan")[0] == 4  # what was fetched from another address is not desired
 
 
 def test_a_remote_that_was_never_there(cli: Cli, repo: Repo, remote: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +67,16 @@ async def test_run_waits_for_a_remote_to_begin_with(
 
     data = DataFolder(tmp_path / "data").make()
     clone = Clone(data.path / "source.git", tmp_path, Remote(url=str(repo.root), ref=None, variables=dict(os.environ)))
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.git"
+        hanging = Clone(data.path / "other.git", tmp_path, Remote(url=url, ref=None, variables=dict(os.environ)))
+        stop = asyncio.Event()
+        waiting = asyncio.create_task(_first_fetch(hanging, data, stop))
+        await asyncio.sleep(0.5)
+        stop.set()
+        await asyncio.wait_for(waiting, 20)
     stop = asyncio.Event()
     waiting = asyncio.create_task(_first_fetch(clone, data, stop))
     await asyncio.sleep(0.5)

@@ -79,6 +79,26 @@ async def test_only_the_wanted_ref_is_here(repo: Repo, tmp_path: Path) -> None:
     assert base != side
 
 
+async def test_another_address_or_ref_begins_anew(repo: Repo, tmp_path: Path) -> None:
+    first = repo.commit({"a.txt": "1"})
+    repo.git("branch", "side")
+    one = clone(tmp_path, str(repo.root))
+    one.claim()  # there is nothing yet
+    assert await one.fetch() == first
+    one.claim()
+    assert one.commit == first
+    other = clone(tmp_path, str(repo.root), "side")
+    other.claim()
+    assert other.commit is None
+    with pytest.raises(Unavailable, match="nothing was fetched yet"):
+        other.repository.resolve("HEAD")
+    assert other.repository.expand(first[:8]) == first
+    assert await other.fetch() == first
+    elsewhere = clone(tmp_path, f"file://{repo.root}", "side")
+    elsewhere.claim()
+    assert elsewhere.commit is None
+
+
 async def test_an_empty_remote_and_none_at_all(repo: Repo, tmp_path: Path) -> None:
     found = clone(tmp_path, str(repo.root))
     with pytest.raises(Unavailable, match="no commit yet"):
