@@ -77,7 +77,8 @@ class Table:
 
 def ours(root: Path, bots: int, runs: int) -> None:
     """The reconciler's table."""
-    env = {**os.environ, "RECONCILER_API_KEY": KEY, "RECONCILER_DATA": str(root / ".reconciler")}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("RECONCILER_", "OPENAI_"))}
+    env |= {"RECONCILER_API_KEY": KEY, "RECONCILER_DATA": str(root / ".reconciler")}
     cache = root / ".reconciler" / "documents.cache"
 
     def command(*arguments: str) -> Ran:
