@@ -74,10 +74,12 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
     objects: Mapping[Ref, Object] = {}
 
 
-def questions(desired: Desired, live: Live, former: Mapping[str, str]) -> tuple[Question, ...]:
+def questions(
+    desired: Desired, live: Live, former: Mapping[str, str], type: TargetType = "runtime"
+) -> tuple[Question, ...]:
     """What `diff` needs to know of earlier commits: one question for each object that differs or is to be deleted."""
     owned = own(desired, live, former)
-    seen = around(owned)
+    seen = around(owned, type)
     marks: dict[str, set[str]] = {}
     for one in live.objects:
         if one.mark is not None and one.mark.source == desired.source:
@@ -117,7 +119,7 @@ def diff(
     owned = own(desired, live, before.instances)
     if found := _adopting(owned, allow, type):
         owned = own(desired, live, before.instances, found)
-    seen = around(owned)
+    seen = around(owned, type)
     changes = []
     for pair in owned.pairs:
         name = owned.names[pair.object.ref.instance]

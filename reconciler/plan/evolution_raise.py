@@ -14,6 +14,7 @@ import msgspec
 from reconciler.model import Kind, Live, LiveObject
 from reconciler.plan.evolution_lower import NOBODY, PER_UNIT
 from reconciler.plan.profile import Raised
+from reconciler.plan.same import UNSET
 
 _LACKING: Final[Mapping[Kind, tuple[str, ...]]] = {  # fields that YAML has and that server has not
     "Instance": ("webhook", "retention"),
@@ -46,6 +47,8 @@ def _unfit(one: LiveObject) -> str:
 def _raised(one: LiveObject) -> LiveObject:
     spec: dict[str, Any] = {field: value for field, value in one.spec.items() if field not in _OURS}
     spec |= dict.fromkeys(_LACKING.get(one.kind, ()))
+    if one.kind == "Settings":  # what nothing sets there is nothing, and not YAML's default
+        spec |= {field: value for field, value in UNSET["evolution"].items() if spec.get(field) is None}
     for field, size in PER_UNIT.items():
         if isinstance(spec.get(field), int):
             spec[field] *= size

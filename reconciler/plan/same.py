@@ -11,11 +11,20 @@ from typing import Any, Final
 
 import msgspec
 
-from reconciler.model import DEFAULTS, Ref, unmanaged
+from reconciler.model import DEFAULTS, Ref, TargetType, unmanaged
 from reconciler.plan.own import Owned, Pair
 
 # Fields that name another object of the instance, and the kind they name.
 REFERENCES: Final[Mapping[str, str]] = {"credentials": "Credentials", "fallbackBot": "Bot"}
+
+# What a field comes to that nothing sets: on the runtime the built-in default, on an Evolution API server nothing.
+UNSET: Final[Mapping[TargetType, Mapping[str, Any]]] = {
+    "runtime": {**DEFAULTS, "speechToText": False},
+    "evolution": {
+        "expire": 0, "delayMessage": 0, "debounceTime": 0, "timePerChar": 0, "listeningFromMe": False,
+        "stopBotFromMe": False, "keepOpen": False, "splitMessages": False, "speechToText": False,
+    },
+}  # fmt: skip
 
 Renames = Mapping[tuple[str, str, str], str]  # (kind, instance, name on the target) -> name now
 
@@ -23,15 +32,17 @@ Renames = Mapping[tuple[str, str, str], str]  # (kind, instance, name on the tar
 class Around(msgspec.Struct, frozen=True, kw_only=True):
     """What a value means depends on it: names that references had before, the Settings that bots inherit from.
 
-    `settings` and `declared` (those that this repository declares) by the YAML name of the instance.
+    `settings` and `declared` (those that this repository declares) by the YAML name of the instance; `unset` is what a
+    field comes to that nothing sets.
     """
 
     renames: Renames
     settings: Mapping[str, Mapping[str, Any]]
     declared: Mapping[str, Mapping[str, Any]]
+    unset: Mapping[str, Any]
 
 
-def around(owned: Owned) -> Around:
+def around(owned: Owned, type: TargetType) -> Around:
     """What the values of a target's objects are seen with."""
     renames: dict[tuple[str, str, str], str] = {}
     for pair in owned.pairs:
@@ -39,7 +50,12 @@ def around(owned: Owned) -> Around:
         if pair.live is not None and (was := _called(pair)) != ref.name:
             renames[ref.kind, ref.instance, was] = ref.name
     declared = [pair.object for pair in owned.pairs if pair.object.ref.kind == "Settings"]
-    return Around(renames=renames, settings=owned.settings, declared={one.ref.instance: one.spec for one in declared})
+    return Around(
+        renames=renames,
+        settings=owned.settings,
+        declared={one.ref.instance: one.spec for one in declared},
+        unset=UNSET[type],
+    )
 
 
 def plain(value: Any) -> Any:
@@ -67,7 +83,7 @@ def compared(ref: Ref, field: str, live: Any, wanted: Any, seen: Around) -> tupl
     if now == then and not (live is None and wanted is not None):
         return now, then
     if ref.kind == "Settings" and live is None:
-        now = form(field, _default(field))
+        now = form(field, seen.unset.get(field))
     elif ref.kind == "Bot" and field == "ignoreJids":
         # The union of the bot's and the Settings' is what holds. Settings of others may go at any time.
         both = {*(live or ()), *(seen.declared.get(ref.instance, {}).get(field) or ())}
@@ -86,13 +102,9 @@ def current(ref: Ref, field: str, value: Any, seen: Around) -> Any:
 
 
 def _inherited(ref: Ref, field: str, seen: Around) -> Any:
-    """What a bot that leaves a field unset does: as its instance's Settings say, else the built-in default."""
+    """What a bot that leaves a field unset does: as its instance's Settings say, else as if nothing were set."""
     value = seen.settings.get(ref.instance, {}).get(field)
-    return DEFAULTS[field] if value is None else value
-
-
-def _default(field: str) -> Any:
-    return False if field == "speechToText" else DEFAULTS.get(field)
+    return seen.unset.get(field) if value is None else value
 
 
 def _called(pair: Pair) -> str:

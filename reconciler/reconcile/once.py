@@ -115,7 +115,7 @@ def make_plan(
     desired, seen = profile.whole(lowered.desired, live), profile.fit(lowered.desired, live)
     past = Past(site.repository, wanted.target, site.cache, again if profile.type == "runtime" else None)
     former = past.instances(undeclared_marks(desired, seen))
-    before = past.objects(questions(desired, seen, former), former, wanted.commit)
+    before = past.objects(questions(desired, seen, former, profile.type), former, wanted.commit)
     plan = diff(
         desired,
         seen,

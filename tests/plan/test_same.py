@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.model import Kind, Live, Object
+from reconciler.model import Kind, Live, Object, TargetType
 from reconciler.plan.diff import diff
 from reconciler.plan.order import order
 from tests.plan.fleet import SPECS, bistro, bot, declared, desired, main, running
@@ -216,6 +216,24 @@ def test_what_a_bot_leaves_to_its_settings(row: Any) -> None:
     assert [one.field for one in found] == ([differs] if differs else [])
     assert all(one.before != one.after for one in found)
     apply(side(wanted_settings, wanted), model)
+
+
+@pytest.mark.parametrize(
+    ("type", "field", "value", "same"),
+    [("runtime", "delayMessage", 1000, True), ("runtime", "delayMessage", 0, False),
+     ("evolution", "delayMessage", 1000, False), ("evolution", "delayMessage", 0, True),
+     ("evolution", "debounceTime", 1, False), ("evolution", "keywordFinish", None, True),
+     ("evolution", "speechToText", False, True)],
+)  # fmt: skip
+def test_what_nothing_sets_is_what_the_target_makes_of_it(type: TargetType, field: str, value: Any, same: bool) -> None:
+    """The runtime has defaults; an Evolution API server does nothing."""
+    for settings in (True, False):
+        if field == "speechToText" and not settings:
+            continue
+        kind: Kind = "Settings" if settings else "Bot"
+        one = (bistro(), main(), declared(kind, "x", **{field: value}))
+        live = running(bistro(), main(), declared(kind, "x", **{field: None}))
+        assert (diff(desired(*one), live, target="t", type=type).changes == ()) is same
 
 
 def plan(wanted: tuple[Object, ...], model: Model) -> Any:
