@@ -70,7 +70,7 @@ class _Fitting:
                 spec["credentials"] = self._account(one, self.settings.get(here or ""))
                 fallback = spec.pop("fallbackId", None)
                 spec["fallbackBot"] = self.bots.get(fallback, f"{fallback} (gone)") if fallback else None
-            case "Bot":
+            case _:
                 spec["credentials"] = self._account(one, self.desired.get(Ref("Bot", here or "", self._mine(one))))
         if (row := self.credentials.get(spec.get("credentialsId") or "")) is not None:
             spec["credentialsIn"] = row.instance

@@ -11,7 +11,7 @@ from reconciler.errors import PlanRefused, Rejected, Unavailable
 from reconciler.live.client import AnswerLost
 from reconciler.live.evolution import Evolution
 from reconciler.live.evolution_whole import Part, part_of, unproven
-from reconciler.model import DEMO, Desired, Object, Secret
+from reconciler.model import DEMO, Desired, Object, Ref, Secret
 from reconciler.plan.order import order
 from reconciler.plan.render import text
 from tests.evolution.serve import KEY, serving
@@ -573,3 +573,42 @@ async def test_the_servers_own_trouble_is_told_as_it_is() -> None:
         with pytest.raises(Unavailable, match="answered 500"):
             await world.target.perform(order(plan)[0], plan.ids)
         await world.target.close()
+
+
+async def test_what_somebody_made_by_hand_is_read_as_it_is() -> None:
+    world = World()
+    id = world.store.create_instance({"instanceName": "Bistro_01", "integration": "EVOLUTION"})["instance"][
+        "instanceId"
+    ]
+    account = world.store.create_credentials(id, {"name": "by hand", "apiKey": "sk-1"})["id"]
+    body = {"enabled": True, "openaiCredsId": account, "botType": "assistant", "assistantId": "asst_1",
+            "model": "gpt-4o", "maxTokens": 1000, "triggerType": "all", "description": "Mine"}  # fmt: skip
+    world.store.create_bot(id, body)
+    plan = await world.plan(desired(bistro(), main(), settings(), bot("one")))
+    assert [(one.kind, one.label) for one in plan.foreign] == [("Bot", "Mine"), ("Credentials", "by hand")]
+    assert plan.faults == ()  # an assistant holds no pair of model and maxTokens
+    clash = await world.plan(desired(bistro(), main(), settings(), bot("one", triggerType="all")))
+    assert ["mark lost: Bot 'Mine' of Bistro_01" in one.reason for one in clash.faults] == [True]
+
+
+async def test_what_is_not_foreseen_is_not_hidden() -> None:
+    world = World()
+    await applied(world, desired(bistro(), main(), settings(), bot("one")))
+
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("a bug")
+
+    call, world.target._call = world.target._call, broken  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="a bug"):
+        await world.target._part({"name": "Bistro_01", "id": "1"})
+    world.target._call = call  # type: ignore[method-assign]
+
+
+async def test_an_instance_is_deleted_and_one_that_is_gone_too() -> None:
+    world = World()
+    await applied(world, desired(bistro()))
+    (step,) = order(await world.plan(desired(bistro(), main())))
+    gone = msgspec.structs.replace(step, action="delete", ref=Ref("Instance", "bistro", "bistro"))
+    for _ in range(2):
+        assert await world.target.perform(gone, {}) is None
+    assert world.store.instances == {}

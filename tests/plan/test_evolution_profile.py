@@ -112,6 +112,7 @@ def test_the_same_max_tokens_go_apart_and_stay_where_they_are() -> None:
     assert tokens(None, *bots, bot("d", maxTokens=1001, **keyword("d"))) == {"a": 1000, "b": 1001, "c": 1002, "d": 1003}
     live = listing(there("Bot", "1", "b", maxTokens=1000), there("Bot", "2", "c", maxTokens=1002))
     assert tokens(live, *bots) == {"a": 1001, "b": 1000, "c": 1002}
+    assert tokens(listing(there("Bot", "1", "b", maxTokens=1001)), *bots[:2]) == {"a": 1000, "b": 1001}
     # One that was moved goes back when nobody is in its way; one that is far off is no choice of ours.
     assert tokens(listing(there("Bot", "1", "b", maxTokens=1001)), bots[1]) == {"b": 1000}
     far = listing(there("Bot", "1", "b", maxTokens=1500), there("Bot", "2", "a", maxTokens=1000))
@@ -278,6 +279,32 @@ def test_what_is_not_whole_is_left_out_on_both_sides() -> None:
     assert keep_whole(wanted, listing()) is wanted
     unlisted = Live(objects=listing().objects, version="", unproven={UNLISTED: "one is missing"})
     assert [one.ref.instance for one in keep_whole(wanted, unlisted).objects] == ["bistro", "bistro"]
+
+
+def test_back_in_yamls_terms() -> None:
+    bots = [
+        there("Bot", "1", None, expire=20, debounceTime=10, triggerType="all", triggerOperator=None, triggerValue=None),
+        there("Bot", "2", None, expire=None, triggerType="keyword", triggerOperator="equals",
+              triggerValue="gitops-none-x", credentialsId="r1"),
+        there("Bot", "3", None, botType="assistant", assistantId="asst_1"),
+        there("Bot", "4", None, debounceTime=601),
+    ]  # fmt: skip
+    line = there("Instance", "w", None, "Line", integration="WHATSAPP-BAILEYS", number="55")
+    universal = there("Instance", "u", None, "Universal", integration="EVOLUTION", number="56")
+    live = Live(objects=(line, universal, row("r1", None), *bots), version="")
+    found = EVOLUTION.raised(fit(desired(), live))
+    specs = {one.id: one.spec for one in found.live.objects}
+    assert (specs["1"]["expire"], specs["1"]["debounceTime"], specs["1"]["triggerType"]) == (1200, 10_000, "all")
+    assert (specs["2"]["expire"], specs["2"]["triggerType"], specs["2"]["triggerValue"]) == (None, "none", None)
+    assert specs["2"]["credentials"] == "by hand (not managed)"
+    assert not {"credentialsId", "credentialsIn"} & set(specs["2"])
+    assert {"tools", "temperature", "reasoningEffort"} <= set(specs["1"])
+    assert (specs["w"]["integration"], specs["w"]["number"], specs["w"]["webhook"]) == ("WEB", None, None)
+    assert (specs["u"]["integration"], specs["u"]["number"]) == ("EVOLUTION", "56")
+    assert "createdAt" not in specs["r1"]
+    assert set(found.left) == {"3", "4"}
+    assert "an API that is gone" in found.left["3"]
+    assert found.left["4"] == "its debounceTime is more than YAML takes"
 
 
 # --- the whole plan ------------------------------------------------------------------------------------------
