@@ -69,6 +69,7 @@ class Evolution:
         self._kept: dict[str, tuple[str, bytes]] = {}  # listings by path, with their ETags
         self._writing: dict[str, asyncio.Lock] = {}
         self._accounts: dict[Secret, str] = {}  # rows of credentials that were made since the last reading
+        self._using: dict[str, tuple[str, str]] = {}  # bots: their row of credentials, and their instance
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -102,6 +103,7 @@ class Evolution:
             for _, part in sorted(parts.items())
             for one in lift(part.instance, part.credentials, part.bots, part.settings)
         )
+        self._using = {one.id: (str(one.spec["credentialsId"]), one.instance) for one in objects if one.kind == "Bot"}
         seen = msgspec.json.encode([objects, sorted(broken.items())], order="sorted")
         version = hashlib.sha256(seen).hexdigest()
         return None if version == known_version else Live(objects=objects, version=version, unproven=broken)
@@ -212,8 +214,10 @@ class Evolution:
             account = _id(ids, "Credentials", step.ref.instance, spec.get("credentials"))
             body = bot_body(spec, step.mark, account or "")
         if step.action == "create":
-            return str((await self._made(f"/openai/create/{name}", body))["id"])
-        answer = await self._put("PUT", f"/openai/update/{quote(step.id or '', safe='')}/{name}", body)
+            answer = await self._made(f"/openai/create/{name}", body)
+        else:
+            answer = await self._put("PUT", f"/openai/update/{quote(step.id or '', safe='')}/{name}", body)
+        self._using[str(answer["id"])] = (body["openaiCredsId"], step.instance_name)
         return str(answer["id"])
 
     async def _delete(self, step: Step) -> None:
@@ -221,12 +225,15 @@ class Evolution:
         match step.ref.kind:
             case "Instance":
                 await self._gone(f"/instance/delete/{name}", "")
+                self._using = {bot: where for bot, where in self._using.items() if where[1] != step.instance_name}
             case "Credentials":
                 rows = await self._rows(f"/openai/creds/{name}")
                 row = next((row for row in rows if row.get("id") == step.id), None)
                 if row is None:
                     return
-                if users := row.get("OpenaiAssistant"):
+                users = {str(bot.get("id")) for bot in row.get("OpenaiAssistant") or ()}
+                users |= {bot for bot, where in self._using.items() if where[0] == step.id}
+                if users:
                     raise Rejected(409, f"{len(users)} bots still use it, and that server would delete them with it")
                 await self._gone(f"/openai/creds/{id}/{name}", "Openai Creds not found")
             case "Bot":
@@ -235,6 +242,7 @@ class Evolution:
                 except Rejected:
                     if await self._get(f"/openai/fetch/{id}/{name}") is not None:
                         raise
+                self._using.pop(step.id or "", None)
             case _:
                 raise Rejected(405, f"that server has no call to delete {step.ref}")
 

@@ -612,3 +612,27 @@ async def test_an_instance_is_deleted_and_one_that_is_gone_too() -> None:
     for _ in range(2):
         assert await world.target.perform(gone, {}) is None
     assert world.store.instances == {}
+
+
+async def test_a_part_of_a_plan_never_takes_an_account_from_bots_outside_it() -> None:
+    from reconciler.plan.narrow import narrow
+
+    world = World()
+    old = Secret("sk-0123456789abcdef")
+
+    def fleet(key: Secret) -> Desired:
+        account = declared("Credentials", "main", "clinic", apiKey=key)
+        one = declared("Bot", "one", "clinic", **keyword("one"))
+        return desired(bistro(), main(apiKey=key), settings(), bot("one"), *clinic(account, one))
+
+    await applied(world, fleet(old))
+    find = world.store.find_credentials
+    # Also where the server would not say who uses a row.
+    world.store.find_credentials = lambda i: [{**row, "OpenaiAssistant": []} for row in find(i)]  # type: ignore[method-assign]
+    plan = narrow(await world.plan(fleet(NEW)), "bistro")
+    walked = await world.apply(plan)
+    (message,) = walked.messages.values()
+    assert message == "409: 1 bots still use it, and that server would delete them with it"
+    assert len(world.store.bots) == 2
+    await applied(world, fleet(NEW))
+    assert len(world.store.bots) == 2
