@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from reconciler.errors import InvalidBots, Misuse, Problem
 
 if TYPE_CHECKING:
     from reconciler.desired.git import Repository
-    from reconciler.model import Desired
+    from reconciler.model import Config, Desired
 
 
 class Report(StrEnum):
@@ -64,6 +65,7 @@ def validate(
         config, problems = Config(), error.problems  # the bots' own problems are shown all the same
     try:
         read = read_targets(repository, commit, config, config.targets, documents_cache(repository))
+        problems += _of_targets(config, read)
         if not problems:
             desired = next(iter(read.values()))
             warnings = tuple(dict.fromkeys(warning for one in read.values() for warning in one.warnings))
@@ -82,6 +84,15 @@ def validate(
             _show(desired, problems, warnings)
     if problems:
         raise typer.Exit(1)
+
+
+def _of_targets(config: Config, read: Mapping[str, Desired]) -> tuple[Problem, ...]:
+    """What targets would refuse by rules of their own, as far as the files alone show it."""
+    from reconciler.plan.profile import profile_of
+
+    others = (target for target in config.targets if target.type != "runtime")
+    found = (problem for one in others for problem in profile_of(one.type).lower(read[one.name], None).problems)
+    return tuple(dict.fromkeys(found))
 
 
 def documents_cache(repository: Repository) -> Path | None:

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
-from reconciler.errors import Refusal
+from reconciler.errors import Problem, Refusal
 from reconciler.model import DEFAULTS, DEMO, Desired, Live, LiveObject, Mark, Object, Ref, Secret, join_mark
 from reconciler.plan.evolution_accounts import PLACEHOLDER, Accounts, Key, accounts, placeholder_key
 from reconciler.plan.evolution_regex import both_cases
@@ -61,7 +61,9 @@ def lower(desired: Desired, live: Live | None = None) -> Lowered:
     order = {kind: at for at, kind in enumerate(("Instance", "Credentials", "Settings", "Bot", "Conversation"))}
     objects = sorted(found.values(), key=lambda one: (order[one.ref.kind], one.ref.instance, one.ref.name))
     notes = (*desired.notes, *(f"{what}: {_listed(whom)}" for what, whom in work.notes.items()))
-    return Lowered(msgspec.structs.replace(desired, objects=tuple(objects), notes=notes), tuple(work.faults))
+    return Lowered(
+        msgspec.structs.replace(desired, objects=tuple(objects), notes=notes), tuple(work.faults), tuple(work.problems)
+    )
 
 
 class _Lowering:
@@ -79,13 +81,16 @@ class _Lowering:
                 self.bots.setdefault(one.instance, []).append(one)
         self.notes: dict[str, list[str]] = {}
         self.faults: list[Refusal] = []
+        self.problems: list[Problem] = []
 
     def note(self, what: str, one: Object, value: str = "") -> None:
         """Something that is not as declared; notes of one text become one, with whom it is about."""
         self.notes.setdefault(what, []).append(f"{_short(one.ref)} ({value})" if value else _short(one.ref))
 
     def fault(self, one: Object, reason: str, remedy: str) -> None:
-        self.faults.append(Refusal(reason=f"{one.at}: {one.ref}: {reason}", remedy=remedy))
+        at, said = one.at, f"{one.ref}: {reason}"
+        self.faults.append(Refusal(reason=f"{at}: {said}", remedy=remedy))
+        self.problems.append(Problem(path=at.path, line=at.line, column=at.column, message=said, hint=remedy))
 
     def home(self, objects: list[Object]) -> Iterator[Object]:
         """The objects of one instance."""

@@ -15,18 +15,20 @@ from typing import Final
 
 import msgspec
 
-from reconciler.errors import Refusal
+from reconciler.errors import Problem, Refusal
 from reconciler.model import Desired, Live, Plan, TargetType
 
 
 class Lowered(msgspec.Struct, frozen=True):
     """A desired state in a target's units and abilities; its `notes` say what the target cannot follow.
 
-    `faults` are what the target would refuse, or do otherwise than declared in a way that is not safe.
+    `faults` are what the target would refuse, or do otherwise than declared in a way that is not safe; `problems` are
+    the same for whoever writes the files.
     """
 
     desired: Desired
     faults: tuple[Refusal, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 class Raised(msgspec.Struct, frozen=True):

@@ -97,6 +97,20 @@ def test_a_saved_plan_is_applied_or_stale(cli: Cli, tmp_path: Path, server: Serv
     assert cli("plan", "--detailed-exitcode")[0] == 0
 
 
+def test_validate_knows_its_rules_without_it(cli: Cli, repo: Repo) -> None:
+    assert cli("validate")[0] == 0
+    wine = (repo.root / "bots/bistro/menu.yaml").read_text().replace("name: menu", "name: wine")
+    repo.commit({"bots/bistro/wine.yaml": wine.replace("spec:\n", "spec:\n  enabled: false\n")})
+    code, said = cli("validate", "--format", "json")
+    assert (code, len(json.loads(said)["problems"])) == (1, 1), said
+    code, said = cli("validate")
+    assert (code, "bots/bistro/wine.yaml:2:1: Bot bistro/wine: that server refuses the same trigger" in said) == (
+        1,
+        True,
+    )
+    assert "disabled bots count there too (change one of them, or take the disabled one out)" in said
+
+
 def test_route_asks_in_that_servers_order(cli: Cli) -> None:
     code, said = cli("route", "bistro", "may I see the menu")
     assert (code, said) == (0, "  1. yes welcome: all\nwelcome answers\n")
