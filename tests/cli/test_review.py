@@ -6,7 +6,7 @@ import importlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ Cli = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def cli(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:
+def cli(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Runs a command in this process, in the example's repository; gives (exit code, output, talk)."""
     from reconciler.cli import main
     from reconciler.cli.context import Context
@@ -37,7 +37,7 @@ def cli(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         said = capsys.readouterr()
         return int(ended.value.code or 0), said.out, said.err
 
-    yield run
+    return run
 
 
 def change(repo: Repo, path: str, *pairs: tuple[str, str], branch: str = "change") -> None:
