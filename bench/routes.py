@@ -1,7 +1,8 @@
 """Routes of one instance with 200 bots: `python bench/routes.py`, by hand.
 
 Instances of words only, of parts of words, of rules, of patterns, and a mix of all. In each some bots are changed,
-added and removed; the time is that of `prove`, in a fresh process each (tables are made anew, as in a review). `cpu` is what counts on a machine that is busy otherwise.
+added and removed; the time is that of `prove`, in a fresh process each (tables are made anew, as in a review). `cpu`
+is what counts on a machine that is busy otherwise.
 """
 
 from __future__ import annotations
