@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ _LOOP: Final = "loop.lock"
 _PASS: Final = "pass.lock"  # noqa: S105
 _FETCH: Final = "fetch.lock"
 _POLL: Final = 0.02  # seconds between two tries
+_LOOKING: Final = 0.5  # seconds that a loop tries to be the one
 PATIENCE: Final = 300.0  # seconds that a pass waits for another to end
 
 
@@ -22,7 +24,10 @@ PATIENCE: Final = 300.0  # seconds that a pass waits for another to end
 def the_one_loop(data: Path) -> Iterator[None]:
     """Held by a loop as long as it runs. Raises Misuse where another one runs on this data folder."""
     with (data / _LOOP).open("a") as file:
-        if not _taken(file):
+        deadline = time.monotonic() + _LOOKING
+        while not (taken := _taken(file)) and time.monotonic() < deadline:
+            time.sleep(_POLL)  # somebody may only look whether a loop runs
+        if not taken:
             raise Misuse(f"a reconcile loop already runs on {data}: stop it first, or ask it with `reconciler sync`")
         yield
 
@@ -30,8 +35,8 @@ def the_one_loop(data: Path) -> Iterator[None]:
 def loop_runs(data: Path) -> bool:
     """Whether a loop runs on this data folder now."""
     try:
-        with (data / _LOOP).open("r+") as file:
-            return not _taken(file)
+        with (data / _LOOP).open("r") as file:
+            return not _taken(file, fcntl.LOCK_SH)  # many may look at once
     except FileNotFoundError:
         return False
 
@@ -64,10 +69,10 @@ async def _held(path: Path, patience: float, otherwise: str) -> AsyncIterator[No
         yield
 
 
-def _taken(file: IO[str]) -> bool:
+def _taken(file: IO[str], how: int = fcntl.LOCK_EX) -> bool:
     """Takes the lock of an open file if it is free; closing the file gives it back."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -255,3 +255,23 @@ async def test_a_commit_that_was_rolled_back_is_skipped_until_another_comes(repo
             await until(lambda: history.targets()[0].applied == newer)
             repo.git("reset", "-q", "--hard", bad)
             await until(lambda: bots(reach.model) == {"a": 1})
+
+
+async def test_who_only_looks_keeps_no_loop_from_starting(data: Path) -> None:
+    stop = asyncio.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            loop_runs(data)
+
+    with the_one_loop(data):
+        assert loop_runs(data)
+    looking = [asyncio.create_task(asyncio.to_thread(look)) for _ in range(2)]
+    try:
+        for _ in range(50):
+            with the_one_loop(data):
+                assert loop_runs(data)
+            assert not loop_runs(data)
+    finally:
+        stop.set()
+        await asyncio.gather(*looking)
