@@ -195,6 +195,21 @@ def test_a_copied_bot_with_its_mark_is_refused_and_both_are_named(owner: Owner, 
     assert "1 foreign" in owner("plan", "--detailed-exitcode")
 
 
+def test_a_lost_mark_is_put_back_by_a_commit_that_allows_it(owner: Owner, http: httpx.Client) -> None:
+    owner.apply({**line(), "bots/bistro/a.yaml": bot("a", "one")})
+    (mine,) = rows(http).values()
+    assert http.put(f"/openai/update/{mine['id']}/bistro", json={"description": None}).status_code == 200
+    owner("apply", "--auto-approve", code=3)
+    assert f"adopt it: reconciler apply --allow adopt:{mine['id']}" in owner.err
+    assert f"`Reconciler-Allow: adopt:{mine['id']}`" in owner.err
+    owner("apply", "--auto-approve", "--allow", "adopt:another", code=3)
+    owner.repo.git("commit", "--allow-empty", "-m", f"It is ours\n\nReconciler-Allow: adopt:{mine['id']}")
+    assert "~ Bot bistro/a (adopted)" in owner("plan")
+    owner("apply", "--auto-approve")
+    assert {name: row["id"] for name, row in rows(http).items()} == {"[gitops a": mine["id"]}
+    owner("plan", "--detailed-exitcode")
+
+
 def test_an_instance_no_longer_declared_loses_its_objects_and_stays(owner: Owner, http: httpx.Client) -> None:
     owner.apply({**line(), **line("clinic"), "bots/clinic/a.yaml": bot("a")})
     owner.apply(dict.fromkeys([*line("clinic"), "bots/clinic/a.yaml"]))
