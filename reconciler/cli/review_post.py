@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reconciler.reconcile.forge.detect import CI
     from reconciler.reconcile.forge.port import Kind
     from reconciler.reconcile.forge.post import Posted, Posting
+
+
+_KEPT: Final = Path("reconciler-review.json")  # in the working directory, as the templates for CI have it
 
 
 class ForgeKind(StrEnum):
@@ -110,8 +113,17 @@ def posting(found: Review, ci: CI | None) -> Posting:
 
 
 def post_review(what: Posting, ci: CI, *, strict: bool, kept: Path | None) -> None:
-    """Posts a review and says what became of it. Raises Misuse where the token may not, but on a fork's."""
-    _said(asyncio.run(_post(what, ci, strict=strict, saved=False)), ci, kept)
+    """Posts a review and says what became of it. Raises Misuse where the token may not.
+
+    But a fork's token never may: then the review is kept in a file, if it is not (`kept`), for another job.
+    """
+    from reconciler.reconcile.forge.artifact import save
+
+    posted = asyncio.run(_post(what, ci, strict=strict, saved=False))
+    if posted.refused and ci.fork and kept is None:
+        kept = _KEPT
+        save(what, kept)
+    _said(posted, ci, kept)
 
 
 def post_saved(path: Path, ci: CI, *, strict: bool) -> None:
