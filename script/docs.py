@@ -87,7 +87,8 @@ def bodies_page() -> str:
     for name in shape.names():
         if name.startswith("http/"):
             document = shape.schema(name)
-            parts.append(f"\n## {document['title']}\n\n{document['description']}\n\n{table(document)}")
+            rows = table(document.get("items", document))  # of a list, those of its entries
+            parts.append(f"\n## {document['title']}\n\n{document['description']}\n\n{rows}")
             if examples := document.get("examples"):
                 parts.append(f"\n```json\n{pretty(examples[0])}\n```\n")
     return "".join(parts)

@@ -313,9 +313,7 @@ class History:
 
     def followed(self, source: Source) -> None:
         """How the remote repository stands."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO source VALUES (1, ?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(source)
-        )
+        self._db.execute("INSERT OR REPLACE INTO source VALUES (1, ?, ?, ?, ?, ?, ?)", msgspec.structs.astuple(source))
 
     def source(self) -> Source | None:
         """The remote repository that was last followed from here; None: none was."""
