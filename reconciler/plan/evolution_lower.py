@@ -17,7 +17,6 @@ do something else than declared or the server would refuse it.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -26,11 +25,12 @@ import msgspec
 
 from reconciler.errors import Problem, Refusal
 from reconciler.model import DEFAULTS, DEMO, Desired, Live, LiveObject, Mark, Object, Ref, Secret, join_mark
-from reconciler.plan.evolution_accounts import PLACEHOLDER, Accounts, Key, accounts, placeholder_key
+from reconciler.plan.evolution_accounts import PLACEHOLDER, accounts
+from reconciler.plan.evolution_holders import SETTINGS, Holders
 from reconciler.plan.evolution_regex import both_cases
+from reconciler.plan.evolution_tokens import tokens_of
 from reconciler.plan.own import instance_names
 from reconciler.plan.profile import Lowered
-from reconciler.plan.slots import triggers_of
 
 UNITS: Final = {"expire": "min", "debounceTime": "s"}
 PER_UNIT: Final = {"expire": 60, "debounceTime": 1000}
@@ -39,13 +39,11 @@ NOBODY: Final = "gitops-none-"  # begins the trigger of a bot that is reached on
 OPENAI: Final = "https://api.openai.com/v1"
 
 _LENGTHS: Final = {"keywordFinish": 100, "unknownMessage": 100, "functionUrl": 500, "model": 100, "description": 255}
-_MOST: Final = 2**31 - 1
 _NAMED: Final = 5  # objects that a note names
 _BOT: Final = (
     "enabled", "description", "botType", "credentials", "assistantId", "functionUrl", "model", "systemMessages",
     "assistantMessages", "userMessages", "maxTokens", "triggerType", "triggerOperator", "triggerValue", *DEFAULTS,
 )  # fmt: skip
-_SETTINGS: Final = ("credentials", *DEFAULTS, "speechToText", "fallbackBot")
 _NO_MAX_TOKENS: Final = re.compile(r"o\d|gpt-[5-9]|gpt-\d\d")  # OpenAI refuses `max_tokens` for these
 _NEUTRAL: Final = Mark("", "x" * 63, "0" * 8)
 
@@ -73,7 +71,7 @@ class _Lowering:
         self.source = desired.source
         self.names = instance_names(desired)
         self.accounts = accounts(desired, live)
-        self.holders = _Holders(desired, live, self.accounts, self.names)
+        self.holders = Holders(desired, live, self.accounts, self.names)
         self.homes: dict[str, list[Object]] = {}
         self.bots: dict[str, list[LiveObject]] = {}
         for one in live.objects if live is not None else ():
@@ -148,7 +146,7 @@ class _Lowering:
         return _with(one, {"apiKey": key})
 
     def settings(self, one: Object) -> Object:
-        spec = {field: one.spec.get(field) for field in _SETTINGS}
+        spec = {field: one.spec.get(field) for field in SETTINGS}
         account = spec["credentials"]
         if account is None:
             account = self.holders.filled(one.ref.instance)
@@ -254,33 +252,9 @@ class _Lowering:
     # --- the bots of an instance -------------------------------------------------------------------------------
 
     def apart(self, bots: list[Object]) -> Iterator[Object]:
-        """Bots of one model and maxTokens get the next free maxTokens: that server takes each pair once.
-
-        Whoever has a fitting one live keeps it, so that a new bot moves no others.
-        """
-        own, taken = self._tokens(bots)
-        wanted = {one.ref: (str(one.spec["model"]), int(one.spec["maxTokens"])) for one in bots}
-        given: dict[Ref, int] = {}
-        crowd = {pair: sum(other == pair for other in wanted.values()) for pair in wanted.values()}
-        by_name = sorted(bots, key=lambda one: one.ref)
-        for exact in (True, False):
-            for one in by_name:
-                model, tokens = wanted[one.ref]
-                now = own.get(one.ref.name)
-                near = now is not None and now[0] == model and 0 <= now[1] - tokens < crowd[model, tokens]
-                if one.ref not in given and now is not None and near and now not in taken:
-                    if exact != (now[1] == tokens):
-                        continue
-                    if not exact and (model, tokens) not in taken:
-                        continue
-                    given[one.ref] = now[1]
-                    taken.add(now)
-        for one in by_name:
-            if one.ref not in given:
-                model, tokens = wanted[one.ref]
-                free = itertools.chain(range(tokens, min(tokens + 10_000, _MOST)), range(tokens, 0, -1))
-                given[one.ref] = next(each for each in free if (model, each) not in taken)
-                taken.add((model, given[one.ref]))
+        """Bots of one model and maxTokens get the next free maxTokens: that server takes each pair once."""
+        instance = self.names[bots[0].ref.instance] if bots else ""
+        given = tokens_of(bots, self.bots.get(instance, []), self.source)
         for one in bots:
             tokens = given[one.ref]
             if tokens != one.spec["maxTokens"]:
@@ -288,28 +262,6 @@ class _Lowering:
                     "maxTokens is the next free one, for that server takes a model and maxTokens once", one, f"{tokens}"
                 )
             yield _with(one, {**one.spec, "maxTokens": tokens})
-
-    def _tokens(self, bots: list[Object]) -> tuple[dict[str, tuple[str, int]], set[tuple[str, int]]]:
-        """The live pairs of model and maxTokens: of the declared bots by name, and of all bots that are not ours.
-
-        A bot that has a declared one's trigger is that one without its mark, or stands in its way anyhow.
-        """
-        own: dict[str, tuple[str, int]] = {}
-        others: set[tuple[str, int]] = set()
-        instance = self.names[bots[0].ref.instance] if bots else ""
-        adopted = {one.adopts for one in bots}
-        triggers = {slot for one in bots for slot in triggers_of(one.spec)}
-        for one in self.bots.get(instance, ()):
-            pair = (str(one.spec["model"]), int(one.spec["maxTokens"] or 0))
-            if one.mark is not None and one.mark.source == self.source:
-                own[one.mark.name] = pair
-            elif (
-                one.spec["botType"] == "chatCompletion"
-                and one.id not in adopted
-                and triggers.isdisjoint(triggers_of(one.spec))
-            ):
-                others.add(pair)
-        return own, others
 
     def clashes(self, bots: list[Object]) -> None:
         """Triggers that the server would refuse although the runtime takes them: those of disabled bots count."""
@@ -335,91 +287,6 @@ class _Lowering:
             f"that server refuses {what} ({first.ref.name}, declared at {first.at}); disabled bots count there too",
             "change one of them, or take the disabled one out",
         )
-
-
-class _Holders:
-    """Which Settings may name an account: one row of credentials serves the Settings of one instance."""
-
-    def __init__(self, desired: Desired, live: Live | None, found: Accounts, names: Mapping[str, str]) -> None:
-        self._source = desired.source
-        self._names = names
-        self._wants: dict[str, str] = {}
-        self._speech: set[str] = set()
-        self._at: dict[str, Object] = {}
-        for one in desired.objects:
-            here = one.ref.instance
-            if one.ref.kind == "Settings":
-                self._at[here] = one
-                self._speech |= {here} if one.spec.get("speechToText") else set()
-                if one.spec.get("credentials"):
-                    self._wants[here] = one.spec["credentials"]
-        for one in sorted(desired.objects, key=lambda one: one.ref):
-            if one.ref.kind == "Bot" and one.spec.get("credentials"):
-                self._wants.setdefault(one.ref.instance, one.spec["credentials"])
-                self._at.setdefault(one.ref.instance, one)
-        settings = {one.instance: one for one in live.objects if one.kind == "Settings"} if live is not None else {}
-        rows = {one.id: one for one in live.objects if one.kind == "Credentials"} if live is not None else {}
-        self._holding = {str(one.spec.get("credentialsId")): name for name, one in settings.items()}
-        self._live = set(settings)
-        self._stood_in = {name for id, name in self._holding.items() if id in rows and self._made(rows[id])}
-        self._declared = {one.ref.instance for one in desired.objects if one.ref.kind == "Settings"}
-        self._holder: dict[str, str | None] = {}
-        sharing: dict[Key | None, set[str]] = {}
-        wanted = {here: Ref("Credentials", here, name) for here, name in self._wants.items()}
-        for here, ref in wanted.items():
-            sharing.setdefault(found.keys.get(ref), set()).add(here)
-        for here, ref in wanted.items():
-            self._holder[here] = self._chosen(sharing[found.keys.get(ref)], found.rows.get(ref))
-
-    def _made(self, row: LiveObject) -> bool:
-        """Whether a row is a placeholder."""
-        return row.mark is not None and row.mark.source == self._source and row.mark.name == PLACEHOLDER
-
-    def _chosen(self, among: set[str], row: LiveObject | None) -> str | None:
-        """Who holds it now, else who transcribes, else the first that may; None where none of them does.
-
-        Settings on placeholder credentials stay on them, and what another's Settings hold is not waited for: a plan
-        that was applied leaves nothing to do.
-        """
-        holding = self._holding.get(row.id) if row is not None else None
-        if holding is not None:
-            return next((here for here in among if self._names[here] == holding), None)
-        free = [here for here in among if self._names[here] not in self._live]
-        free += [here for here in among & self._declared if self._names[here] in self._live - self._stood_in]
-        free += [here for here in among & self._declared if here in self._speech]
-        return min(free, key=lambda here: (here not in self._speech, here), default=None)
-
-    def filled(self, instance: str) -> str | None:
-        """What Settings that name no Credentials get: those of the instance's first bot."""
-        return self._wants.get(instance)
-
-    def elsewhere(self, instance: str) -> bool:
-        """Whether the instance's Settings cannot hold its account."""
-        return instance in self._holder and self._holder[instance] != instance
-
-    def holder_of(self, instance: str) -> str | None:
-        return self._holder.get(instance)
-
-    def implied(self, instance: str) -> Object | None:
-        """Settings for an instance that declares and has none.
-
-        The server would make some of whichever bot comes first, and refuse that bot where its account is held.
-        """
-        if instance in self._declared or self._names[instance] in self._live or instance not in self._at:
-            return None
-        ref = Ref("Settings", instance, PLACEHOLDER)
-        spec = {**dict.fromkeys(_SETTINGS), **DEFAULTS, "speechToText": False}
-        return Object(ref=ref, spec=spec, at=self._at[instance].at)
-
-    def placeholder(self, instance: str) -> Object | None:
-        """The credentials that stand in Settings which cannot hold the account."""
-        name = self._names[instance]
-        left = instance not in self._declared and name in self._live and name not in self._stood_in
-        if left or not self.elsewhere(instance):
-            return None
-        ref = Ref("Credentials", instance, PLACEHOLDER)
-        key = placeholder_key(self._source, self._names[instance])
-        return Object(ref=ref, spec={"apiKey": key}, at=self._at[instance].at)
 
 
 def _with(one: Object, spec: Mapping[str, Any]) -> Object:
