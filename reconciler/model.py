@@ -202,8 +202,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One field that differs: `before` is live, `after` desired, `origin` who moved it; `unit` is theirs where it is not
-    that of YAML."""
+    """One field that differs: `before` is live, `after` desired, `origin` who moved it; `unit` is theirs where it is
+    not that of YAML."""
 
     field: str
     before: Any

@@ -26,7 +26,8 @@ OTHERS: Final = "other"
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a target stands: its last outcome and when that was (seconds since the epoch), the fields that differ on it,
     and how many of the passes that are kept ended how; their steps by action and outcome, and how long the newest took.
-    `fetched` is when the remote repository was last fetched, if one is followed; `retiring` counts bots whose models go.
+    `fetched` is when the remote repository was last fetched, if one is followed; `retiring` counts bots whose models
+    go.
     """
 
     target: str
