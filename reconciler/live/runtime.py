@@ -127,9 +127,12 @@ class Runtime:
             return None
         method = "PUT" if step.action == "update" and kind != "Settings" else "POST"
         creates = step.action == "create" and kind != "Settings"  # Settings are set, however often
-        answer = (await self._client.call(method, path, lower(step, ids), creates=creates)).json()
+        said = await self._client.call(method, path, lower(step, ids), creates=creates)
+        answer = said.json()
         if kind == "Instance" and isinstance(answer.get("instance"), dict):
             answer = answer["instance"]
+            if said.etag:  # what goes into the new instance goes into it as it is now, however late it arrives
+                self._tags[step.instance_name] = said.etag
         return str(answer.get("id") or answer.get("instanceId") or step.id)
 
     async def together(self, steps: Sequence[Step], ids: Mapping[Ref, str]) -> dict[int, str]:

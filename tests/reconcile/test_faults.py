@@ -3,6 +3,8 @@ twice."""
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -167,8 +169,28 @@ async def test_what_was_done_but_not_answered_is_done_once_and_known_to_be_done(
     walked = await under(behind, wanted, Fault("reset-after", path="POST /fleet/", times=1))
     assert walked is not None
     assert walked.complete
-    posts = [one for one in behind.faults.seen[seen:] if one.method == "POST" and one.path.startswith("/fleet/")]
+    own = {f"/fleet/A{behind.used}", f"/fleet/B{behind.used}"}  # requests of other cases may still be under way
+    posts = [one for one in behind.faults.seen[seen:] if one.path in own]
     assert [one.status for one in posts] == [200, 200, 200]  # one of them a second time, answered and not done again
+    await converge(behind.url, wanted)
+
+
+async def test_what_arrives_late_is_not_done_any_more(behind: Behind) -> None:
+    behind.used += 1
+    name = f"late{behind.used}"
+    account = declared("Credentials", "main", name, apiKey=Secret("sk-0123456789abcdef"))
+    bots = [declared("Bot", f"b{number}", name) for number in range(3)]  # nothing forbids a second one of each
+    wanted = desired(declared("Instance", name, name, instanceName=name.upper()), account, *bots)
+    walked = await under(behind, wanted, Fault("slow", path="POST /fleet/", times=3, seconds=1.5))
+    assert walked is not None
+    assert walked.counts == {"done": 1, "unknown": 4}
+    await converge(behind.url, wanted)
+    deadline = time.monotonic() + 20
+    late: list[Any] = []
+    while len(late) < 3 and time.monotonic() < deadline:
+        late = [one for one in behind.faults.seen if one.path == f"/fleet/{name.upper()}" and one.fault]
+        await asyncio.sleep(0.05)
+    assert [one.status for one in late] == [412, 412, 412]
     await converge(behind.url, wanted)
 
 

@@ -9,7 +9,7 @@ from reconciler.model import Instance
 from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import Fields, fitting, merged, read_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import answer_found, match, page
+from reconciler.runtime.lists import answer_found, match, page, quoted
 from reconciler.runtime.urls import check_urls
 
 _BODY = "http/instance"
@@ -44,7 +44,7 @@ _ABSENT: Final = dict.fromkeys(
 
 
 async def create(call: Call) -> Response:
-    """Create an instance; `hash` is its token."""
+    """Create an instance; `hash` is its token, the ETag its state."""
     body = fit_to_run(call, fitting(_BODY, flat_webhook(merged({}, await read_body(call.request, _BODY)))))
     if call.served.keys.is_global(body.get("token", "")):
         raise Rejected(409, "This token is in use: choose another, or leave it out")
@@ -66,7 +66,7 @@ async def create(call: Call) -> Response:
         "sqs": {},
         "settings": _LINE,
     }
-    return json(shown, 201)
+    return json(shown, 201, {"ETag": quoted(call.served.store.fleet.version_of(instance.id))})
 
 
 async def find(call: Call) -> Response:
