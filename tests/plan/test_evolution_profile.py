@@ -291,7 +291,8 @@ def test_back_in_yamls_terms() -> None:
     ]  # fmt: skip
     line = there("Instance", "w", None, "Line", integration="WHATSAPP-BAILEYS", number="55")
     universal = there("Instance", "u", None, "Universal", integration="EVOLUTION", number="56")
-    live = Live(objects=(line, universal, row("r1", None), *bots), version="")
+    unset = there("Settings", "s", None, keepOpen=None, expire=3)
+    live = Live(objects=(line, universal, row("r1", None), unset, *bots), version="")
     found = EVOLUTION.raised(fit(desired(), live))
     specs = {one.id: one.spec for one in found.live.objects}
     assert (specs["1"]["expire"], specs["1"]["debounceTime"], specs["1"]["triggerType"]) == (1200, 10_000, "all")
@@ -302,6 +303,7 @@ def test_back_in_yamls_terms() -> None:
     assert (specs["w"]["integration"], specs["w"]["number"], specs["w"]["webhook"]) == ("WEB", None, None)
     assert (specs["u"]["integration"], specs["u"]["number"]) == ("EVOLUTION", "56")
     assert "createdAt" not in specs["r1"]
+    assert (specs["s"]["keepOpen"], specs["s"]["expire"]) == (False, 180)
     assert set(found.left) == {"3", "4"}
     assert "an API that is gone" in found.left["3"]
     assert found.left["4"] == "its debounceTime is more than YAML takes"
