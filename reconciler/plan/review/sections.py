@@ -6,7 +6,9 @@ open. Each section has a share of the room; what one does not use the others get
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, takewhile
 
 import msgspec
 
@@ -56,17 +58,19 @@ def _fitted(section: Section, room: int, rest: str) -> str:
     if size(whole) <= room:
         return whole
     left = room - size(section.heading) - size(_cut(most, section.noun, rest))
-    counts = [0] * len(section.groups)
-    for number, group in enumerate(section.groups):
-        left -= size(group.opening) + size(group.closing)
-        for item in group.items:
-            left -= size(item)
-            if left < 0:
-                break
-            counts[number] += 1
-        if left < 0:
-            break
+    numbers, costs = zip(*_costs(section), strict=True)
+    fitting = takewhile(lambda pair: pair[1] <= left, zip(numbers, accumulate(costs), strict=True))
+    kept = Counter(number for number, _ in fitting)
+    counts = [kept[number] for number in range(len(section.groups))]
     return _written(section, counts, _cut(most - sum(counts), section.noun, rest))
+
+
+def _costs(section: Section) -> Iterator[tuple[int, int]]:
+    """Each item's group and what it takes; a group's first item with the opening and the closing."""
+    for number, group in enumerate(section.groups):
+        frame = size(group.opening) + size(group.closing)
+        for at, item in enumerate(group.items):
+            yield number, size(item) + (0 if at else frame)
 
 
 def _written(section: Section, counts: Sequence[int], cut: str) -> str:

@@ -296,6 +296,21 @@ def test_what_to_do_next_is_safe_to_paste() -> None:
     assert len(commands(review(part(routes=(odd,))))) == 1
 
 
+def test_long_and_odd_texts() -> None:
+    new = (bot("a", systemMessages=["a line of a prompt\n" * 400]), bot("b", systemMessages=["x" * 90 + "\n\n"]))
+    shown = markdown(review(part(plan=plan((), new))))
+    assert "    > …\n" in shown
+    assert shown.count("a line of a prompt") < 150
+    ends = plan((bot("a", systemMessages=["x" * 90]),), (bot("a", systemMessages=["x" * 90 + "\n"]),))
+    for rendered in (markdown(review(part(plan=ends))), text(review(part(plan=ends)))):
+        assert "line 1:" in rendered
+
+
+def test_a_target_that_was_not_read_has_nothing_to_say_of_drift() -> None:
+    shown = markdown(review(part(drift=plan()), part(targets=("far",))))
+    assert "| live | as the base says |  |" in shown
+
+
 def test_digests_of_several_targets() -> None:
     one, other = plan((bot("a"),), ()), plan((bot("b"),), ())
     assert digest_of([one, one]) == digest_of([one]) != digest_of([one, other])
