@@ -16,7 +16,7 @@ import msgspec
 from reconciler.desired.again import Again
 from reconciler.desired.check import read_desired, read_targets
 from reconciler.desired.config import read_config, target_of
-from reconciler.desired.files import files_of
+from reconciler.desired.files import Files, files_of
 from reconciler.desired.git import Repository
 from reconciler.desired.places import Places
 from reconciler.errors import InvalidBots, Misuse, Problem
@@ -58,6 +58,7 @@ class Sides(msgspec.Struct, frozen=True, kw_only=True):
     head_config: Config
     before: Mapping[str, Desired]
     after: Mapping[str, Desired]
+    files: Files
     places: Places
 
 
@@ -99,6 +100,7 @@ def read_sides(site: Site, base: str, head: str, target: str | None) -> Sides:
                 read_targets(repository, head, head_config, chosen_targets, site.cache)  # raises for all of them
                 raise BaseInvalid(error) from error
         pairs[one.name] = read[kind]
+    files = files_of(repository, head)
     return Sides(
         base=base,
         head=head,
@@ -106,7 +108,8 @@ def read_sides(site: Site, base: str, head: str, target: str | None) -> Sides:
         head_config=head_config,
         before={name: old for name, (old, _) in pairs.items()},
         after={name: new for name, (_, new) in pairs.items()},
-        places=Places(files_of(repository, head)),
+        files=files,
+        places=Places(files),
     )
 
 
@@ -200,6 +203,8 @@ async def _part(
     routes = routed(former, lowered.desired, instances, target.type)
     looked = await look(sides, target, plan) if look is not None else Looked()
     found = risks(base, head, plan, today=today, chats=looked.chats)
+    at = {one.at.path for one in (*routes.routes, *found) if one.at is not None}
+    sides.files.read(sorted(at)[:_PLACES])  # all at once: a git process for each would cost more than the rest
     return Part(
         targets=tuple(one.name for one in group),
         plan=plan,
