@@ -203,7 +203,8 @@ async def _part(
     routes = routed(former, lowered.desired, instances, target.type)
     looked = await look(sides, target, plan) if look is not None else Looked()
     found = risks(base, head, plan, today=today, chats=looked.chats)
-    at = {one.at.path for one in (*routes.routes, *found) if one.at is not None}
+    places = (*(one.at for one in routes.routes), *(one.at for one in found))
+    at = {place.path for place in places if place is not None}
     sides.files.read(sorted(at)[:_PLACES])  # all at once: a git process for each would cost more than the rest
     return Part(
         targets=tuple(one.name for one in group),
