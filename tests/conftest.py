@@ -19,6 +19,12 @@ hypothesis.settings.register_profile("same", _PATIENT, derandomize=True)
 hypothesis.settings.register_profile("search", _PATIENT, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
+
+def many(number: int) -> int:
+    """How many random cases a test tries: `number`, or TEST_CASES times as many."""
+    return max(1, round(number * float(os.environ.get("TEST_CASES", "1"))))
+
+
 _OF_THE_MACHINE = ("RECONCILER_", "OPENAI_", "GIT_", "CI_", "GITHUB_", "GITLAB_", "GITEA_", "FORGEJO_")
 
 _connect = socket.socket.connect

@@ -24,7 +24,7 @@ from reconciler.plan.same import plain
 from reconciler.reconcile.apply import walk
 from reconciler.reconcile.once import Site, Wanted, make_plan
 from tests.cli.test_import_live import Quiet, only
-from tests.conftest import Repo
+from tests.conftest import Repo, many
 from tests.evolution.serve import KEY, Server, serving
 
 CONFIG = """\
@@ -191,7 +191,7 @@ def build(server: Server, name: str, key: str, fleet: Any) -> None:
 
 
 @settings(
-    max_examples=20, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate),
+    max_examples=many(6), deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(fleet=FLEET)

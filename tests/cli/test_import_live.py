@@ -24,7 +24,7 @@ from reconciler.model import Config, Live, Target
 from reconciler.plan.order import order
 from reconciler.reconcile.apply import walk
 from reconciler.reconcile.once import Site, Wanted, make_plan
-from tests.conftest import Repo
+from tests.conftest import Repo, many
 from tests.live.served import KEY, runtime
 
 SECRET = "sk-live-" + "a1B2c3D4e5F6g7H8"
@@ -393,7 +393,7 @@ class Quiet:
 
 
 @settings(
-    max_examples=20, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate),
+    max_examples=many(6), deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(fleet=FLEET)

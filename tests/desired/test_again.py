@@ -15,7 +15,7 @@ from reconciler.desired.config import read_config
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots
 from reconciler.model import Config, Desired, Target
-from tests.conftest import Repo
+from tests.conftest import Repo, many
 
 HEAD = "apiVersion: reconciler/v1\n"
 CONFIG = HEAD + "kind: Config\nsource: {path: bots}\ntargets:\n  local: {type: runtime, overlay: over/local}\n"
@@ -119,7 +119,7 @@ def test_every_reading_is_as_if_it_were_the_first(repo: Repo, seed: int, monkeyp
     reading, draw = Again(Repository.discover(repo.root), None), random.Random(seed)
     assert again(repo, reading) == first(repo)
     sound = 0
-    for _ in range(25):
+    for _ in range(many(8)):
         written = {path: text for path, text in edits(draw).items() if text is not None or (repo.root / path).exists()}
         _commit(repo, written)
         expected = first(repo)
@@ -129,7 +129,7 @@ def test_every_reading_is_as_if_it_were_the_first(repo: Repo, seed: int, monkeyp
             assert again(repo, reading) == first(repo)
         else:
             sound += 1
-    assert sound >= 8
+    assert sound >= 3
 
 
 def _yaml(repo: Repo) -> list[str]:

@@ -19,7 +19,7 @@ from reconciler.reconcile.history import History
 from tests.conftest import Repo
 from tests.live.served import KEY, runtime
 
-KILLS = 7
+KILLS = 4
 INSTANCES = ("bakery", "bistro", "clinic")
 
 

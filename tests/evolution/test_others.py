@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconciler.errors import Unavailable
 from reconciler.model import Desired
 from reconciler.plan.order import order
+from tests.conftest import many
 from tests.evolution.faults import Fault
 from tests.evolution.fleets import INSTANCES, told, two
 from tests.evolution.rules import Refused, Row, Store
@@ -18,10 +19,10 @@ from tests.evolution.world import World, applied, converged
 
 
 def _few(examples: int) -> settings:
-    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=many(examples), deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@_few(40)
+@_few(12)
 @given(two(among=("bistro",), source="acme"), two(among=("clinic",), source="zeta"))
 def test_two_repositories_with_an_account_in_common(
     ours: tuple[Desired, Desired], theirs: tuple[Desired, Desired]
@@ -72,7 +73,7 @@ def _by_hand(store: Store, pick: int, change: Row) -> str:
     return "changed"
 
 
-@_few(40)
+@_few(12)
 @given(two(), st.lists(st.tuples(st.integers(0, 9), st.sampled_from([{}, *_HANDS])), min_size=1, max_size=3))
 def test_what_a_dashboard_changed_is_put_back(both: tuple[Desired, Desired], hands: list[tuple[int, Row]]) -> None:
     note("\n".join(map(told, both)))
@@ -90,7 +91,7 @@ def test_what_a_dashboard_changed_is_put_back(both: tuple[Desired, Desired], han
     asyncio.run(run())
 
 
-@_few(40)
+@_few(12)
 @given(two())
 def test_what_git_alone_moved_is_never_drift(both: tuple[Desired, Desired]) -> None:
     note("\n".join(map(told, both)))
@@ -114,7 +115,7 @@ def _keys(fleet: Desired) -> dict[str, Any]:
 _LISTINGS = ("creds", "find", "fetchSettings")
 
 
-@_few(40)
+@_few(12)
 @given(
     two(), st.sampled_from(_LISTINGS), st.sampled_from(["500", "200-html", "truncated"]), st.sampled_from([*INSTANCES])
 )

@@ -17,18 +17,19 @@ from hypothesis import strategies as st
 from reconciler.errors import PlanRefused, Unavailable
 from reconciler.model import Desired
 from reconciler.plan.order import order
+from tests.conftest import many
 from tests.evolution.faults import KINDS, Kind
 from tests.evolution.fleets import told, two
 from tests.evolution.world import Killed, World, applied, converged
 
 
 def _few(examples: int) -> settings:
-    return settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=many(examples), deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("part", range(4))
 def test_a_plan_right_after_an_apply_is_empty(part: int) -> None:
-    @_few(125)
+    @_few(25)
     @given(two(), st.just(part))
     def check(both: tuple[Desired, Desired], _: int) -> None:
         note("\n".join(map(told, both)))
@@ -43,7 +44,7 @@ def test_a_plan_right_after_an_apply_is_empty(part: int) -> None:
     check()
 
 
-@_few(50)
+@_few(15)
 @given(two(), st.integers(0, 30), st.booleans())
 def test_killed_at_any_request_it_converges_with_nothing_doubled(
     both: tuple[Desired, Desired], at: int, acting: bool
@@ -66,7 +67,7 @@ def test_killed_at_any_request_it_converges_with_nothing_doubled(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_fault_at_any_request_and_then_it_converges(kind: Kind) -> None:
-    @_few(10)
+    @_few(4)
     @given(two(), st.integers(1, 30), st.integers(1, 6))
     def check(both: tuple[Desired, Desired], at: int, times: int) -> None:
         note("\n".join(map(told, both)))
@@ -87,7 +88,7 @@ def test_any_fault_at_any_request_and_then_it_converges(kind: Kind) -> None:
     check()
 
 
-@_few(40)
+@_few(15)
 @given(two(), st.randoms(use_true_random=False))
 def test_the_order_of_input_is_irrelevant(both: tuple[Desired, Desired], random: Any) -> None:
     async def run() -> None:
@@ -108,7 +109,7 @@ def test_the_order_of_input_is_irrelevant(both: tuple[Desired, Desired], random:
     asyncio.run(run())
 
 
-@_few(80)
+@_few(25)
 @given(two(wild=True))
 def test_a_fleet_is_refused_before_anything_is_done_or_the_server_takes_all_of_it(
     both: tuple[Desired, Desired],

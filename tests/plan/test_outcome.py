@@ -61,7 +61,12 @@ def test_without_a_review() -> None:
     ("outcome", "facts", "said", "status"),
     [
         ("unchanged", Facts(), "all was as declared", "nothing to do on local: all was as declared"),
-        ("refused", Facts(message="39% is over 30%\nmore"), "Nothing was changed", "refused for local: 39% is over 30%"),
+        (
+            "refused",
+            Facts(message="39% is over 30%\nmore"),
+            "Nothing was changed",
+            "refused for local: 39% is over 30%",
+        ),
         (
             "invalid",
             Facts(message="bots/a.yaml:1:1: no"),

@@ -18,6 +18,7 @@ from reconciler.plan.diff import Before, diff
 from reconciler.plan.order import Step, order
 from reconciler.reconcile import bundles
 from reconciler.reconcile.apply import walk
+from tests.conftest import many
 from tests.live.served import KEY, InBatches, InMemory, runtime
 from tests.plan import target as models
 from tests.plan.random_fleets import INSTANCES, pair_of
@@ -107,7 +108,7 @@ class OneByOne:
 
 
 async def test_on_the_runtime_itself_one_fleet_takes_the_place_of_another(reach: Runtime) -> None:
-    for seed in range(60):
+    for seed in range(many(15)):
         for wanted in pair_of(seed):
             await apply(OneByOne(reach) if seed % 3 == 0 else reach, wanted)
     live = await reach.read()
@@ -119,14 +120,14 @@ async def test_on_the_runtime_itself_large_instances_go_in_parts(
     reach: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundles, "MOST", 3)
-    for seed in range(200, 220):
+    for seed in range(200, 200 + many(6)):
         for wanted in pair_of(seed):
             await apply(reach, wanted)
 
 
 async def test_on_the_runtime_itself_what_was_cut_off_is_gone_on_with(reach: Runtime) -> None:
     draw = random.Random(1)
-    for seed in range(100, 130):
+    for seed in range(100, 100 + many(10)):
         for wanted in pair_of(seed):
             live = await reach.read()
             assert live is not None

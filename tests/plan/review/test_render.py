@@ -191,8 +191,8 @@ def test_annotations() -> None:
 
 
 def test_a_fleet_of_changes_stays_within_the_limit_and_says_what_is_cut() -> None:
-    before = tuple(bot(f"bot-{n}", systemMessages=[f"We open at {n}. " * 8]) for n in range(10_000))
-    after = tuple(bot(f"bot-{n}", systemMessages=[f"We close at {n}. " * 8]) for n in range(10_000))
+    before = tuple(bot(f"bot-{n}", systemMessages=[f"We open at {n}. " * 2]) for n in range(3_000))
+    after = tuple(bot(f"bot-{n}", systemMessages=[f"We close at {n}. " * 2]) for n in range(3_000))
     risks = tuple(Risk(rule="delete", level="human", ref=A, message=f"risk {n}") for n in range(10_000))
     shown = markdown(review(part(plan=plan(before, after), risks=risks)))
     assert LIMIT * 0.9 < size(shown) <= LIMIT

@@ -21,6 +21,7 @@ from reconciler.plan.routes.answer import Fleet, Routes, Semantics
 from reconciler.plan.routes.letters import ordinary
 from reconciler.plan.routes.prove import MOST_MOVED, prove
 from reconciler.talk import match
+from tests.conftest import many
 
 ALPHABET = ["a", "b", "A", "ß", "s", "é", "e\u0301", "E", "İ", "i", "I", " ", "σ", "ς", "Σ", "\n", "1", "😀", "ﬁ"]
 SHORT = ["".join(parts) for size in (1, 2) for parts in product(ALPHABET, repeat=size)]
@@ -172,7 +173,7 @@ ODD = [
 
 
 @pytest.mark.parametrize("semantics", ["runtime", "evolution"])
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(40), deadline=None, suppress_health_check=list(HealthCheck))
 @given(change=changes(), texts=st.lists(st.lists(st.sampled_from(ALPHABET), max_size=6).map("".join), max_size=40))
 @example(change=ODD[0], texts=[])
 @example(change=ODD[1], texts=[])
