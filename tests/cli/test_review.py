@@ -24,7 +24,7 @@ def cli(repo: Repo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     from reconciler.cli import main
     from reconciler.cli.context import Context
 
-    shutil.copytree(EXAMPLE / "base", repo.root, dirs_exist_ok=True)
+    shutil.copytree(EXAMPLE / "base", repo.root, dirs_exist_ok=True, copy_function=shutil.copyfile)
     repo.commit({".gitignore": ".reconciler/\n"}, message="The shop")
     monkeypatch.chdir(repo.root)
 

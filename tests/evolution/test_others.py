@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from tests.evolution.faults import Fault
 from tests.evolution.fleets import INSTANCES, told, two
 from tests.evolution.rules import Refused, Row, Store
 from tests.evolution.world import World, applied, converged
+
+pytestmark = pytest.mark.no_cover  # tracing makes many cases slow; tables cover the code
 
 
 def _few(examples: int) -> settings:

@@ -22,6 +22,8 @@ from tests.evolution.faults import KINDS, Kind
 from tests.evolution.fleets import told, two
 from tests.evolution.world import Killed, World, applied, converged
 
+pytestmark = pytest.mark.no_cover  # tracing makes many cases slow; tables cover the code
+
 
 def _few(examples: int) -> settings:
     return settings(max_examples=many(examples), deadline=None, suppress_health_check=list(HealthCheck))

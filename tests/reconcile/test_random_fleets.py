@@ -24,6 +24,8 @@ from tests.plan import target as models
 from tests.plan.random_fleets import INSTANCES, pair_of
 from tests.plan.target import Model
 
+pytestmark = pytest.mark.no_cover  # tracing makes many cases slow; tables cover the code
+
 FLEETS = 1000
 BEFORE = Before(instances=INSTANCES)
 

@@ -8,6 +8,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -15,6 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from reconciler.llm.answer import Answer, ModelFailed
 from tests.store.standing import Stand
 from tests.talk.rows import everyone, keyword
+
+pytestmark = pytest.mark.no_cover  # tracing makes many cases slow; tables cover the code
 
 
 class Died(BaseException):

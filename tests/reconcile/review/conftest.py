@@ -38,12 +38,12 @@ def example(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Repo
         monkeypatch.setenv(f"GIT_{role}_DATE", "2026-11-23T09:00:00Z")
 
     def made(head: str = "head") -> Repo:
-        shutil.copytree(EXAMPLE / "base", repo.root, dirs_exist_ok=True)
+        shutil.copytree(EXAMPLE / "base", repo.root, dirs_exist_ok=True, copy_function=shutil.copyfile)
         repo.commit(message="The shop")
         repo.git("switch", "--quiet", "--create", "change")
         if head == "head":
             shutil.rmtree(repo.root / "bots")
-        shutil.copytree(EXAMPLE / head, repo.root, dirs_exist_ok=True)
+        shutil.copytree(EXAMPLE / head, repo.root, dirs_exist_ok=True, copy_function=shutil.copyfile)
         repo.commit(message="Spring")
         return repo
 
