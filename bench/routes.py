@@ -81,7 +81,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        once(*sys.argv[1:])
-    else:
-        main()
+    match sys.argv[1:]:
+        case []:
+            main()
+        case [kind, semantics]:
+            once(kind, semantics)
+        case _:
+            print(__doc__)
