@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from operator import getitem
 from typing import Final
 
 from reconciler.plan.routes.alphabet import Letters
@@ -87,16 +88,13 @@ class _Test:
         self.moves: dict[int, list[int]] = {}
 
     def row(self, state: int) -> list[int]:
-        """Where a state leads by each class of letters."""
-        found = self.moves.get(state)
-        if found is None:
-            found = []
-            for text in self.texts:
-                at = state
-                for char in text:
-                    at = self.automaton.step(at, char)
-                found.append(at)
-            self.moves[state] = found
+        """Where a state leads by each class of letters, remembered in `moves`."""
+        found = self.moves[state] = []
+        for text in self.texts:
+            at = state
+            for char in text:
+                at = self.automaton.step(at, char)
+            found.append(at)
         return found
 
 
@@ -116,7 +114,8 @@ class _Search:
         first = tuple(test.automaton.start for test in self.tests), _START
         heap: list[tuple[int, int, tuple[tuple[int, ...], int], str]] = [(0, 0, first, "")]
         seen: set[tuple[tuple[int, ...], int]] = set()
-        pushed = 0
+        best: dict[tuple[tuple[int, ...], int], int] = {}  # the least price at which a node is reached; -1: in vain
+        pushed, trims = 0, self.trims
         while heap:
             paid, _, node, text = heapq.heappop(heap)
             if node in seen:
@@ -128,12 +127,17 @@ class _Search:
             self.pay(len(seen))
             rows = self.rows(states)
             for letter, price, blank, classes in self.letters:
-                if blank and edge == _START and self.trims:
+                if blank and edge == _START and trims:
                     continue
-                reached = tuple([row[number] for row, number in zip(rows, classes, strict=True)])
-                after = reached, (_BLANK if blank and self.trims else _READ)
-                if after in seen or not self.possible(reached):
+                reached = tuple(map(getitem, rows, classes))
+                after = reached, (_BLANK if blank and trims else _READ)
+                known = best.get(after)
+                if known is not None and known <= paid + price:
                     continue
+                if known is None and not self.possible(reached):
+                    best[after] = -1
+                    continue
+                best[after] = paid + price
                 pushed += 1
                 heapq.heappush(heap, (paid + price, pushed, after, text + letter))
         return None
@@ -145,9 +149,14 @@ class _Search:
         self.budget.pay(self.price)
 
     def rows(self, states: tuple[int, ...]) -> list[list[int]]:
-        before = sum(test.automaton.work for test in self.tests)
-        rows = [test.row(state) for test, state in zip(self.tests, states, strict=True)]
-        self.budget.pay(sum(test.automaton.work for test in self.tests) - before)
+        rows = []
+        for test, state in zip(self.tests, states, strict=True):
+            row = test.moves.get(state)
+            if row is None:
+                before = test.automaton.work
+                row = test.row(state)
+                self.budget.pay(test.automaton.work - before)
+            rows.append(row)
         return rows
 
     def whole(self, states: tuple[int, ...]) -> bool:
