@@ -26,7 +26,7 @@ from tests.plan.target import Model
 
 pytestmark = pytest.mark.no_cover  # tracing makes many cases slow; tables cover the code
 
-FLEETS = 1000
+FLEETS = many(500)  # pairs: a thousand fleets
 BEFORE = Before(instances=INSTANCES)
 
 
