@@ -152,9 +152,9 @@ async def test_the_paths_of_a_pull_request(served: Served) -> None:
 
 
 async def test_too_many_paths_are_not_known(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    from reconciler.reconcile.forge import gitea, github, gitlab
+    from reconciler.reconcile.forge import alike, gitlab
 
-    for module in (github, gitlab, gitea):
+    for module in (alike, gitlab):
         monkeypatch.setattr(module, "_FILES", 4)
     served.pulls[12]["files"] = [f"bots/{number}.yaml" for number in range(4)]
     async with opened(served) as forge:

@@ -202,9 +202,9 @@ async def test_a_pull_request_that_changes_its_own_job_is_not_believed(served: S
 async def test_what_is_not_known_to_be_harmless_is_not_believed(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from reconciler.reconcile.forge import gitea, github, gitlab
+    from reconciler.reconcile.forge import alike, gitlab
 
-    for module in (github, gitlab, gitea):
+    for module in (alike, gitlab):
         monkeypatch.setattr(module, "_FILES", 1)
     served.pulls[12] |= {"from": "eve/bots", "files": ["bots/a.yaml"]}
     await posted(served, posting(), file=True, fork=True)
