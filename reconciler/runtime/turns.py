@@ -77,7 +77,8 @@ class Engine:
         self._webhooks = Webhooks(gate=gate)
         self.sender = Sender(lines, chats, notices, post or self._webhooks, self._log, clock, pause)
         self._working: dict[tuple[str, str], tuple[Claim, asyncio.Task[None]]] = {}
-        self._woken, self._stopping = asyncio.Event(), asyncio.Event()
+        self._woken = asyncio.Event()
+        self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # claim nothing more; do nothing more
         self._ended = asyncio.Event()
         self._ended.set()
 
@@ -87,12 +88,12 @@ class Engine:
         try:
             await self._chats.take_over()
             await asyncio.gather(
-                self._repeat(self._woken, self.claim, POLL),
-                self._repeat(self.sender.said, self.sender.say, POLL),
-                self._repeat(self.sender.posted, self.sender.push, POLL),
-                self._repeat(asyncio.Event(), self._renew, self._lease / 3),
-                self._repeat(asyncio.Event(), self.sweep, SWEEP),
-                self._repeat(asyncio.Event(), self.expire, EXPIRE),
+                self._repeat(self._stopping, self._woken, self.claim, POLL),
+                self._repeat(self._stopped, self.sender.said, self.sender.say, POLL),
+                self._repeat(self._stopped, self.sender.posted, self.sender.push, POLL),
+                self._repeat(self._stopped, asyncio.Event(), self._renew, self._lease / 3),
+                self._repeat(self._stopping, asyncio.Event(), self.sweep, SWEEP),
+                self._repeat(self._stopping, asyncio.Event(), self.expire, EXPIRE),
             )
         finally:
             await self._abandon()
@@ -105,11 +106,12 @@ class Engine:
         self._woken.set()
 
     async def stop(self, grace: float) -> None:
-        """Claims nothing more, lets running turns end within `grace` seconds, gives back the rest."""
+        """Claims nothing more, lets running turns end and be said within `grace` seconds, gives back the rest."""
         self._stopping.set()
         if working := [task for _, task in self._working.values()]:
             await asyncio.wait(working, timeout=grace)
         await self._abandon()
+        self._stopped.set()
         await self._ended.wait()
 
     # --- steps: each returns the seconds until it has something to do (None: nothing known) --------------------
@@ -122,7 +124,8 @@ class Engine:
         for one in claims:
             if (busy := self._working.get(one.chat)) is not None:
                 # Our own lease ran out, for the store stood still: the new claim waits for the old work to end.
-                busy[1].cancel()
+                if not busy[1].cancelling():
+                    busy[1].cancel()
                 await self._chats.retry(one, self._clock() + self._pause)
                 continue
             self._working[one.chat] = (one, asyncio.create_task(self._work(one)))
@@ -157,11 +160,13 @@ class Engine:
             await self._chats.renew(claims, self._clock() + self._lease)
         return None
 
-    async def _repeat(self, woken: asyncio.Event, step: Callable[[], Awaitable[float | None]], net: float) -> None:
+    async def _repeat(
+        self, end: asyncio.Event, woken: asyncio.Event, step: Callable[[], Awaitable[float | None]], net: float
+    ) -> None:
         """Repeats a step when it is woken, when it asked to be, or after `net` seconds; its errors end nothing."""
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        ending = asyncio.ensure_future(end.wait())
         try:
-            while not self._stopping.is_set():
+            while not end.is_set():
                 woken.clear()
                 try:
                     wait = await step()
@@ -173,16 +178,17 @@ class Engine:
                     wait = self._pause
                 waking = asyncio.ensure_future(woken.wait())
                 timeout = net if wait is None else min(wait, net)
-                await asyncio.wait({waking, stopping}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({waking, ending}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
                 waking.cancel()
         finally:
-            stopping.cancel()
+            ending.cancel()
 
     async def _abandon(self) -> None:
         """Cancels what is worked on; each gives its chat back."""
         working = [task for _, task in self._working.values()]
         for task in working:
-            task.cancel()
+            if not task.cancelling():  # a second cancel would reach the giving back
+                task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
 
     # --- one chat ----------------------------------------------------------------------------------------------

@@ -467,6 +467,57 @@ async def test_runs_stops_and_gives_back(stand):
     assert await stand.replies() == ["re: hi"]
 
 
+async def test_a_running_turn_ends_and_is_said_within_the_grace(stand):
+    stand.engine = stand.new_engine(lease=0.3)
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    started, may = asyncio.Event(), asyncio.Event()
+
+    async def slow(account, request):
+        started.set()
+        await may.wait()
+        return Answer("at last")
+
+    stand.model.answer = slow
+    running = asyncio.create_task(stand.engine.run())
+    await stand.hear("hi")
+    await asyncio.wait_for(started.wait(), 5)
+    stopping = asyncio.create_task(stand.engine.stop(20))
+    await asyncio.sleep(0.1)  # time enough for a stop that does not wait
+    assert not stopping.done()
+    may.set()
+    await asyncio.wait_for(stopping, 5)
+    await asyncio.wait_for(running, 5)
+    stand.model.answer = None  # asked once: what was paid for is kept
+    stand.engine = stand.new_engine()
+    await stand.work()
+    assert await stand.replies() == ["at last"]
+
+
+async def test_a_chat_is_given_back_even_by_a_store_that_takes_its_time(stand, monkeypatch):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    started, never, real = asyncio.Event(), asyncio.Event(), stand.chats.give_back
+
+    async def stuck(account, request):
+        started.set()
+        await never.wait()
+
+    async def slow(claim):
+        await asyncio.sleep(0.1)
+        await real(claim)
+
+    stand.model.answer = stuck
+    monkeypatch.setattr(stand.chats, "give_back", slow)
+    running = asyncio.create_task(stand.engine.run())
+    await stand.hear("hi")
+    await asyncio.wait_for(started.wait(), 5)
+    await asyncio.wait_for(asyncio.gather(stand.engine.stop(0.01), stand.engine.stop(0.02)), 5)
+    await asyncio.wait_for(running, 5)
+    del stand.model.answer
+    stand.engine = stand.new_engine()
+    await stand.work()
+    assert await stand.replies() == ["re: hi"]
+
+
 async def test_errors_of_a_step_do_not_end_the_engine(stand, monkeypatch):
     stand.engine = stand.new_engine(pause=0.01)
     await stand.bots(everyone(debounce_time=0, delay_message=0))
