@@ -14,13 +14,13 @@ from reconciler.plan.pattern import (
     MOST_REPEATS,
     Beyond,
     Chars,
-    Choice,
     Edge,
     Node,
     Refused,
     Repeat,
     Sequence,
 )
+from reconciler.plan.scanner import Scanner
 
 UNITS: Final = 0xFFFF  # the last UTF-16 unit
 _BREAKS: Final[Ranges] = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))
@@ -38,7 +38,6 @@ _CLASSES: Final[dict[str, Ranges]] = {
 }
 _CONTROLS: Final = {"t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 _LIFT: Final = 0x100000
-_DEEPEST: Final = 100  # groups within groups
 
 
 def units(text: str) -> list[int]:
@@ -70,37 +69,20 @@ def parse(source: str) -> Node:
     return _Parser(source).whole()
 
 
-class _Parser:
+class _Parser(Scanner):
     def __init__(self, source: str) -> None:
-        self.units = [chr(unit) for unit in units(source)]
-        self.at = 0
-        self.depth = 0
-        self.groups, self.named = _groups(self.units)
+        super().__init__("".join(map(chr, units(source))))  # a character a unit
+        self.groups, self.named = _groups(self.source)
 
     def whole(self) -> Node:
         node = self.choice()
-        if self.at < len(self.units):
+        if self.at < len(self.source):
             raise Refused("unmatched ')'")
         return node
 
-    def peek(self, text: str) -> bool:
-        return "".join(self.units[self.at : self.at + len(text)]) == text
-
-    def take(self, text: str) -> bool:
-        if self.peek(text):
-            self.at += len(text)
-            return True
-        return False
-
-    def choice(self) -> Node:
-        ways = [self.sequence()]
-        while self.take("|"):
-            ways.append(self.sequence())
-        return ways[0] if len(ways) == 1 else Choice(tuple(ways))
-
     def sequence(self) -> Node:
         parts: list[Node] = []
-        while self.at < len(self.units) and not self.peek("|") and not self.peek(")"):
+        while self.at < len(self.source) and not self.peek("|") and not self.peek(")"):
             if self.peek("*") or self.peek("+") or self.peek("?") or self.bounds(keep=False) is not None:
                 raise Refused("nothing to repeat")
             node = self.atom()
@@ -108,32 +90,24 @@ class _Parser:
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
 
     def repeated(self, node: Node) -> Node:
-        if self.take("*"):
-            least, most = 0, None
-        elif self.take("+"):
-            least, most = 1, None
-        elif self.take("?"):
-            least, most = 0, 1
-        elif (bounds := self.bounds(keep=True)) is not None:
-            least, most = bounds
-        else:
-            return node
-        self.take("?")
-        if most is not None and least > most:
-            raise Refused("numbers out of order in {} quantifier")
-        if max(least, most or 0) > MOST_REPEATS:
-            raise Beyond(f"it repeats more than {MOST_REPEATS} times")
-        return Repeat(node, least, most)
+        found = super().repeated(node)
+        if found is not node and isinstance(found, Repeat):
+            least, most = found.least, found.most
+            if most is not None and least > most:
+                raise Refused("numbers out of order in {} quantifier")
+            if max(least, most or 0) > MOST_REPEATS:
+                raise Beyond(f"it repeats more than {MOST_REPEATS} times")
+        return found
 
-    def bounds(self, keep: bool) -> tuple[int, int | None] | None:
+    def bounds(self, keep: bool = True) -> tuple[int, int | None] | None:
         """`{n}`, `{n,}` or `{n,m}` here, or None; goes past it where it is to be kept."""
         if not self.peek("{"):
             return None
         end = self.at + 1
-        while end < len(self.units) and (self.units[end] in string.digits or self.units[end] == ","):
+        while end < len(self.source) and (self.source[end] in string.digits or self.source[end] == ","):
             end += 1
-        first, comma, last = "".join(self.units[self.at + 1 : end]).partition(",")
-        if not first or "," in last or self.units[end : end + 1] != ["}"]:
+        first, comma, last = self.source[self.at + 1 : end].partition(",")
+        if not first or "," in last or self.source[end : end + 1] != "}":
             return None
         if max(len(first), len(last)) > 9:
             raise Beyond(f"it repeats more than {MOST_REPEATS} times")
@@ -155,7 +129,7 @@ class _Parser:
         if self.take("\\"):
             return self.escape()
         self.at += 1
-        return _lifted(one(ord(self.units[self.at - 1])))
+        return _lifted(one(ord(self.source[self.at - 1])))
 
     def group(self) -> Node:
         if self.peek("?=") or self.peek("?!") or self.peek("?<=") or self.peek("?<!"):
@@ -163,23 +137,19 @@ class _Parser:
         if self.take("?<"):
             self.name()
         elif self.peek("?") and not self.take("?:"):
-            head = "".join(self.units[self.at + 1 : self.at + 9]).partition(":")
+            head = self.source[self.at + 1 : self.at + 9].partition(":")
             if head[1] and head[0] and all(flag in "ims-" for flag in head[0]):
                 raise Beyond("modifiers such as (?i:…) are taken by newer engines only")
             raise Refused("invalid group: JavaScript has no (?i), (?s) or (?P<…>)")
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            raise Beyond(f"its groups are more than {_DEEPEST} deep")
-        node = self.choice()
-        self.depth -= 1
+        node = self.inner()
         if not self.take(")"):
             raise Refused("unterminated group")
         return node
 
     def name(self) -> None:
         letters = ""
-        while self.at < len(self.units) and not self.peek(">"):
-            letters += self.units[self.at]
+        while self.at < len(self.source) and not self.peek(">"):
+            letters += self.source[self.at]
             self.at += 1
         if not letters.isascii() or "\\" in letters or self.named.count(letters) > 1:
             raise Beyond("its groups' names are out of the ordinary")
@@ -194,19 +164,19 @@ class _Parser:
         if self.peek("k") and self.named:
             raise Beyond("it refers back to a group")
         digits = ""
-        while self.at + len(digits) < len(self.units) and self.units[self.at + len(digits)] in string.digits:
-            digits += self.units[self.at + len(digits)]
+        while self.at + len(digits) < len(self.source) and self.source[self.at + len(digits)] in string.digits:
+            digits += self.source[self.at + len(digits)]
         if digits and digits[0] != "0" and int(digits[:9]) <= self.groups:
             raise Beyond("it refers back to a group")
         return _lifted(self.escaped(inside=False))
 
     def escaped(self, inside: bool) -> Ranges:
         """What an escape stands for, after its backslash."""
-        if self.at == len(self.units):
+        if self.at == len(self.source):
             raise Refused("\\ at end of pattern")
-        letter = self.units[self.at]
+        letter = self.source[self.at]
         if letter == "c":
-            follows = "".join(self.units[self.at + 1 : self.at + 2])
+            follows = self.source[self.at + 1 : self.at + 2]
             if follows and follows in string.ascii_letters + (string.digits + "_" if inside else ""):
                 self.at += 2
                 return one(ord(follows) % 32)
@@ -218,16 +188,16 @@ class _Parser:
             return one(_CONTROLS[letter])
         if letter in "xu":
             size = 2 if letter == "x" else 4
-            number = "".join(self.units[self.at : self.at + size])
+            number = self.source[self.at : self.at + size]
             if len(number) == size and all(digit in string.hexdigits for digit in number):
                 self.at += size
                 return one(int(number, 16))
         if letter in string.octdigits:
             number = letter
-            while len(number) < 3 and self.at < len(self.units) and self.units[self.at] in string.octdigits:
-                if int(number + self.units[self.at], 8) > 0o377:
+            while len(number) < 3 and self.at < len(self.source) and self.source[self.at] in string.octdigits:
+                if int(number + self.source[self.at], 8) > 0o377:
                     break
-                number += self.units[self.at]
+                number += self.source[self.at]
                 self.at += 1
             return one(int(number, 8))
         return one(ord(letter))
@@ -238,7 +208,7 @@ class _Parser:
         found: list[tuple[int, int]] = []
         while not self.take("]"):
             first = self.member()
-            if self.peek("-") and not self.peek("-]") and self.at + 1 < len(self.units):
+            if self.peek("-") and not self.peek("-]") and self.at + 1 < len(self.source):
                 self.at += 1
                 last = self.member()
                 low, high = _single(first), _single(last)
@@ -253,7 +223,7 @@ class _Parser:
         return without(union(found), UNITS) if negated else union(found)
 
     def member(self) -> Ranges:
-        if self.at >= len(self.units):
+        if self.at >= len(self.source):
             raise Refused("unterminated character class")
         if self.take("\\"):
             if self.take("b"):
@@ -262,16 +232,15 @@ class _Parser:
                 raise Refused("invalid escape")
             return self.escaped(inside=True)
         self.at += 1
-        return one(ord(self.units[self.at - 1]))
+        return one(ord(self.source[self.at - 1]))
 
 
 def _single(ranges: Ranges) -> int | None:
     return ranges[0][0] if len(ranges) == 1 and ranges[0][0] == ranges[0][1] else None
 
 
-def _groups(source: list[str]) -> tuple[int, list[str]]:
+def _groups(text: str) -> tuple[int, list[str]]:
     """How many groups capture, and the names of those that have one."""
-    text = "".join(source)
     count, names, at, inside = 0, [], 0, False
     while at < len(text):
         if text[at] == "\\":

@@ -16,7 +16,8 @@ from typing import Any, Final
 import re2
 
 from reconciler.plan.charset import DIGITS, LAST, WORD, Ranges, one, union, without
-from reconciler.plan.pattern import Beyond, Chars, Choice, Edge, Node, Repeat, Sequence
+from reconciler.plan.pattern import Beyond, Chars, Edge, Node, Sequence
+from reconciler.plan.scanner import Scanner
 
 _SPACES: Final[Ranges] = ((0x09, 0x0A), (0x0C, 0x0D), (0x20, 0x20))
 _CLASSES: Final[dict[str, Ranges]] = {
@@ -30,7 +31,6 @@ _CLASSES: Final[dict[str, Ranges]] = {
 _CONTROLS: Final = {"a": 7, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13}
 _NEWLINE: Final = one(0x0A)
 _TWINS: Final = {0x4B: 0x212A, 0x6B: 0x212A, 0x53: 0x17F, 0x73: 0x17F}  # ASCII's letters that fold further: K and S
-_DEEPEST: Final = 100  # groups within groups
 
 
 def parse(source: str) -> Node:
@@ -38,11 +38,9 @@ def parse(source: str) -> Node:
     return _Parser(unicodedata.normalize("NFC", source)).whole()
 
 
-class _Parser:
+class _Parser(Scanner):
     def __init__(self, source: str) -> None:
-        self.source = source
-        self.at = 0
-        self.depth = 0
+        super().__init__(source)
         self.flags: frozenset[str] = frozenset()
 
     def whole(self) -> Node:
@@ -50,15 +48,6 @@ class _Parser:
         if self.at < len(self.source):
             raise Beyond("an odd parenthesis")
         return node
-
-    def peek(self, text: str) -> bool:
-        return self.source.startswith(text, self.at)
-
-    def take(self, text: str) -> bool:
-        if self.peek(text):
-            self.at += len(text)
-            return True
-        return False
 
     def next(self) -> str:
         if self.at >= len(self.source):
@@ -73,12 +62,6 @@ class _Parser:
         found, self.at = self.source[self.at : end], end + len(mark)
         return found
 
-    def choice(self) -> Node:
-        ways = [self.sequence()]
-        while self.take("|"):
-            ways.append(self.sequence())
-        return ways[0] if len(ways) == 1 else Choice(tuple(ways))
-
     def sequence(self) -> Node:
         parts: list[Node] = []
         while self.at < len(self.source) and not self.peek("|") and not self.peek(")"):
@@ -92,20 +75,6 @@ class _Parser:
                 parts[-1] = self.repeated(parts[-1])
         parts = [part for part in parts if part != Sequence(())]
         return parts[0] if len(parts) == 1 else Sequence(tuple(parts))
-
-    def repeated(self, node: Node) -> Node:
-        if self.take("*"):
-            least, most = 0, None
-        elif self.take("+"):
-            least, most = 1, None
-        elif self.take("?"):
-            least, most = 0, 1
-        elif (bounds := self.bounds()) is not None:
-            least, most = bounds
-        else:
-            return node
-        self.take("?")
-        return Repeat(node, least, most)
 
     def bounds(self) -> tuple[int, int | None] | None:
         """`{n}`, `{n,}` or `{n,m}`, or None: then the brace is a character."""
@@ -146,11 +115,7 @@ class _Parser:
             self.flags = self.changed()
             if self.source[self.at - 1] == ")":
                 return None  # (?i): from here to the end of the group
-        self.depth += 1
-        if self.depth > _DEEPEST:
-            raise Beyond(f"its groups are more than {_DEEPEST} deep")
-        node = self.choice()
-        self.depth -= 1
+        node = self.inner()
         if not self.take(")"):
             raise Beyond("an odd parenthesis")
         self.flags = kept
