@@ -22,12 +22,13 @@ class SlowModel:
     """An OpenAI-compatible server that answers when it is let go."""
 
     def __init__(self) -> None:
-        self.asked, self.go = threading.Event(), threading.Event()
+        self.asked, self.go, self.times = threading.Event(), threading.Event(), 0
         model = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
+                model.times += 1
                 model.asked.set()
                 assert model.go.wait(15)
                 body = json.dumps(chat("At eight.")[2]).encode()
@@ -80,6 +81,7 @@ def test_running_turns_finish(tmp_path: Path, model: SlowModel) -> None:
     try:
         said = until(lambda: [one for one in serve.client.get("/chat/A/ana").json() if one["fromMe"]])
         assert [one["text"] for one in said] == ["At eight."]
+        assert model.times == 1, "the answer that was paid for is the one that was said"
     finally:
         assert serve.stop() == 0
 
