@@ -198,7 +198,7 @@ class Apply:
         finally:
             await reach.close()
         if self._whole and instance is None and not selected:
-            self._history.stand(
+            self._history.targets.stand(
                 plan.target,
                 wanted=plan.commit,
                 outcome=ended.outcome,

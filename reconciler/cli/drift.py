@@ -65,7 +65,7 @@ def _first_seen(target: str) -> dict[tuple[str, str, str, str], float]:
     if not path.exists():
         return {}
     with History(path) as records:
-        return {(one.kind, one.instance, one.name, one.field): one.first_seen for one in records.drift(target)}
+        return {(one.kind, one.instance, one.name, one.field): one.first_seen for one in records.targets.drift(target)}
 
 
 def _show(found: list[Moved], target: str) -> None:

@@ -138,7 +138,7 @@ def _door(listen: str, folder: DataFolder) -> Door:
         if not folder.loop_database.exists():
             return False
         with History(folder.loop_database) as history:
-            return any(row.checked >= began for row in history.targets())
+            return any(row.checked >= began for row in history.targets.all())
 
     async def serve(stop: asyncio.Event) -> None:
         say(f"loop     {url_of(listening)}/reconciler/status")

@@ -106,7 +106,7 @@ def target_name(given: str | None) -> str:
         return target_of(commit_of(context.source, None)[1], given).name
     except (InvalidBots, Unavailable):
         with history() as records:
-            known = [row.target for row in records.targets()]
+            known = [row.target for row in records.targets.all()]
         return given or next(iter(known), "local")
 
 

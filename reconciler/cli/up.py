@@ -117,7 +117,7 @@ class _Loop:
 
         if not self._passed and self._folder.loop_database.exists():
             with History(self._folder.loop_database) as history:
-                checked = history.checked(self._target.name)
+                checked = history.targets.checked(self._target.name)
             self._passed = checked is not None and checked >= self._started
         return self._passed
 

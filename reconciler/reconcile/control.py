@@ -17,10 +17,11 @@ from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse, ReconcilerError, Unavailable
 from reconciler.model import Config
 from reconciler.plan.retire import documents
-from reconciler.reconcile.history import GOOD, Drifted, History, PassRow, Source, StepRow, TargetRow
+from reconciler.reconcile.history import History, PassRow, Source, StepRow
 from reconciler.reconcile.holds import Quarantined, Rollback, Suspended
 from reconciler.reconcile.locks import loop_runs, one_pass
 from reconciler.reconcile.once import commit_of
+from reconciler.reconcile.targets import GOOD, Drifted, TargetRow
 from reconciler.reconcile.wake import knock, touch
 
 _PATIENCE: Final = 60.0  # seconds that a suspension waits for a pass to end
@@ -80,7 +81,7 @@ class Control:
         _, config = self._desired()
         names = [target.name for target in config.targets] if config is not None else []
         with self._history() as history:
-            names += [row.target for row in history.targets()]
+            names += [row.target for row in history.targets.all()]
         return tuple(dict.fromkeys(names)) or ("local",)
 
     def status(self, target: str | None = None) -> list[State]:
@@ -91,7 +92,7 @@ class Control:
             source = history.source()
             if source is not None and commit is not None and source.commit != commit:
                 source = None  # another repository is read now
-            rows = [row for row in history.targets() if target in (None, row.target)]
+            rows = [row for row in history.targets.all() if target in (None, row.target)]
             return [_state(history, row, commit, running, source) for row in rows]
 
     def passes(self, limit: int, target: str | None = None, before: int | None = None) -> list[PassRow]:
@@ -113,16 +114,16 @@ class Control:
                 "or make one pass with `reconciler apply`"
             )
         with self._history() as history:
-            number = history.ask(target, rollback)
+            number = history.requests.ask(target, rollback)
         touch(self._data)
         return Asked(number, target)
 
     def requested(self, request: int) -> Asked | None:
         """How far a request is."""
         with self._history() as history:
-            if (target := history.requested(request)) is None:
+            if (target := history.requests.requested(request)) is None:
                 return None
-            number = history.answered(request, target)
+            number = history.requests.answered(request, target)
             return Asked(request, target, history.one(number) if number is not None else None)
 
     async def suspend(self, target: str, reason: str) -> Suspended:
@@ -140,7 +141,7 @@ class Control:
             if not history.holds.resume(target):
                 return False
             if loop_runs(self._data):
-                history.ask(target)
+                history.requests.ask(target)
                 touch(self._data)
         return True
 
@@ -181,7 +182,7 @@ def _state(history: History, row: TargetRow, commit: str | None, running: bool, 
     skipped = history.holds.quarantined(row.target, commit or row.wanted)
     wanted = skipped.good if skipped else commit or row.wanted
     suspended = history.holds.suspended(row.target)
-    drift = history.drift(row.target)
+    drift = history.targets.drift(row.target)
     good = row.outcome in GOOD
     if row.outcome == "unavailable":
         sync = "Unknown"

@@ -22,10 +22,11 @@ from reconciler.desired.times import after, cron
 from reconciler.model import Desired, Live, Ref, Sync, Target
 from reconciler.plan.order import Step
 from reconciler.reconcile.apply import Reach, Together
-from reconciler.reconcile.history import GOOD, History
+from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import one_pass
 from reconciler.reconcile.once import Ended, Site
 from reconciler.reconcile.passes import ATTEMPTS, Ask, Memory, closed, run_pass
+from reconciler.reconcile.targets import GOOD
 
 _QUICK: Final = 10.0  # seconds after the start in which a target that does not answer is asked again at once
 _QUICK_STEP: Final = 0.2
@@ -88,7 +89,7 @@ class Course:
 
     def asked(self) -> list[int]:
         """Requests that its next pass would answer."""
-        return self._running.history.asked(self._name)
+        return self._running.history.requests.asked(self._name)
 
     def left(self) -> float:
         """Seconds until it is to be looked at again; the wall clock may be put forward meanwhile."""
@@ -103,7 +104,7 @@ class Course:
             return
         if trigger != "retry":
             self._failures = 0
-        rollback = history.rollback(asked)
+        rollback = history.requests.rollback(asked)
         async with one_pass(self._running.data):
             held = None if asked else history.holds.suspended(self._name)  # who asks, gets a pass
             ask = Ask(
@@ -116,7 +117,7 @@ class Course:
             )
             ended = await run_pass(self._running.site, history, self._name, _Late(self._open), self._memory, ask)
         if ended.number is not None:
-            history.answer([rollback[0]] if rollback else asked, self._name, ended.number)
+            history.requests.answer([rollback[0]] if rollback else asked, self._name, ended.number)
         self._first = False
         self._passed = commit
         if self._memory.wanted is not None:
@@ -124,7 +125,7 @@ class Course:
         self._plan_next(ended)
         if rollback and ended.outcome not in GOOD:
             self._failures, self._due = 0, asyncio.get_running_loop().time()  # what is wanted is looked at as before
-        history.coming(self._name, self._memory.attempts, time.time() + self.left())
+        history.targets.coming(self._name, self._memory.attempts, time.time() + self.left())
         if self._running.told is not None:
             self._running.told(self._name, ended)
         if ended.outcome == "unavailable":

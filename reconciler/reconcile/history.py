@@ -1,7 +1,8 @@
-"""What happened and what is: passes with the outcome of each step, the state of each target, requests to sync.
+"""What happened: passes with the outcome of each step. The journal, and the file that it shares with all else.
 
-A small SQLite file of the loop's own (`loop.db`), which loop and command line share. A pass that found nothing to do
-only moves its target's `checked` on, so that an idle loop does not grow the file.
+A small SQLite file of the loop's own (`loop.db`), which loop and command line share; what else is in it has modules of
+its own: `targets`, `requests`, `holds`, `told`, `listings`. A pass that found nothing to do only moves its target's
+`checked` on, so that an idle loop does not grow the file.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
 from reconciler.plan.render import field_document, shown_spec
 from reconciler.reconcile.history_tables import SCHEMA, alone, migrate, transaction
-from reconciler.reconcile.holds import Holds, Rollback
+from reconciler.reconcile.holds import Holds
 from reconciler.reconcile.listings import Listings
+from reconciler.reconcile.requests import Requests
+from reconciler.reconcile.targets import Targets
 from reconciler.reconcile.told import Told
 
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
@@ -41,7 +44,6 @@ OUTCOMES: Final = (
     "unavailable",  # the target did not answer
     "interrupted",  # its process ended within it
 )
-GOOD: Final = frozenset({"applied", "unchanged"})
 
 
 class PassRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,34 +77,6 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
-class Drifted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A field that somebody moved on the target, and when that was first seen."""
-
-    kind: str
-    instance: str
-    name: str
-    field: str
-    first_seen: float
-
-
-class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
-    """How a target stands: the commits wanted and applied, the last outcome, when it was last looked at.
-
-    `attempts` is how often the commit was tried in vain, `next` when the loop looks again (seconds since the epoch).
-    """
-
-    target: str
-    wanted: str | None
-    applied: str | None
-    outcome: str
-    message: str
-    notes: list[str]
-    checked: float
-    last_pass: int | None
-    attempts: int = 0
-    next: float | None = None
-
-
 class Source(msgspec.Struct, frozen=True, kw_only=True):
     """The remote repository that is followed: its newest commit known here, when it was last fetched and last tried
     (seconds since the epoch), and what went wrong since it was last fetched."""
@@ -130,6 +104,8 @@ class History:
                     migrate(self._db)
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
+            self.targets = Targets(self._db)
+            self.requests = Requests(self._db)
             self.holds = Holds(self._db)
             self.told = Told(self._db)
             self.listings = Listings(self._db)
@@ -262,53 +238,6 @@ class History:
             for row in rows
         ]
 
-    # --- targets ---
-
-    def stand(
-        self,
-        target: str,
-        *,
-        wanted: str | None,
-        outcome: str,
-        message: str = "",
-        notes: Iterable[str] = (),
-        number: int | None = None,
-    ) -> None:
-        """How a target stands after a look at it; a good outcome makes the wanted commit the applied one."""
-        applied = wanted if outcome in GOOD else None
-        self._db.execute(
-            "INSERT INTO targets (target, wanted, applied, outcome, message, notes, checked, last_pass)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (target) DO UPDATE SET"
-            " wanted=coalesce(excluded.wanted, wanted), applied=coalesce(excluded.applied, applied),"
-            " outcome=excluded.outcome, message=excluded.message, notes=excluded.notes, checked=excluded.checked,"
-            " last_pass=coalesce(excluded.last_pass, last_pass)",
-            (target, wanted, applied, outcome, message, _json(list(notes)), time.time(), number),
-        )
-
-    def still(self, target: str) -> None:
-        """A look at a target found everything as it was."""
-        self._db.execute("UPDATE targets SET checked=? WHERE target=?", (time.time(), target))
-
-    def coming(self, target: str, attempts: int, following: float) -> None:
-        """When the loop looks at a target again, and how often it tried in vain."""
-        self._db.execute("UPDATE targets SET attempts=?, next=? WHERE target=?", (attempts, following, target))
-
-    def targets(self) -> list[TargetRow]:
-        """All targets that were ever looked at, by name."""
-        rows = self._db.execute("SELECT * FROM targets ORDER BY target")
-        return [
-            TargetRow(
-                **{name: row[name] for name in TargetRow.__struct_fields__ if name != "notes"},
-                notes=_data(row["notes"]),
-            )
-            for row in rows
-        ]
-
-    def checked(self, target: str) -> float | None:
-        """When a pass of this target last ended, however it ended; seconds since the epoch."""
-        row = self._db.execute("SELECT checked FROM targets WHERE target=?", (target,)).fetchone()
-        return float(row["checked"]) if row else None
-
     # --- the remote repository ---
 
     def followed(self, source: Source) -> None:
@@ -319,74 +248,6 @@ class History:
         """The remote repository that was last followed from here; None: none was."""
         row = self._db.execute("SELECT * FROM source").fetchone()
         return Source(**{name: row[name] for name in Source.__struct_fields__}) if row else None
-
-    # --- drift ---
-
-    def drifting(self, target: str, found: Iterable[tuple[str, str, str, str]]) -> None:
-        """Notes which (kind, instance, name, field) differ on the live side now; the first sight of each is kept."""
-        seen = set(found)
-        with transaction(self._db):
-            before = {
-                (row["kind"], row["instance"], row["name"], row["field"])
-                for row in self._db.execute("SELECT * FROM drift WHERE target=?", (target,))
-            }
-            self._db.executemany(
-                "DELETE FROM drift WHERE target=? AND kind=? AND instance=? AND name=? AND field=?",
-                [(target, *key) for key in before - seen],
-            )
-            self._db.executemany(
-                "INSERT INTO drift VALUES (?, ?, ?, ?, ?, ?)", [(target, *key, time.time()) for key in seen - before]
-            )
-
-    def drift(self, target: str) -> list[Drifted]:
-        """What differs on the live side, longest first."""
-        rows = self._db.execute(
-            "SELECT kind, instance, name, field, first_seen FROM drift WHERE target=?"
-            " ORDER BY first_seen, kind, instance, name, field",
-            (target,),
-        )
-        return [Drifted(**dict(row)) for row in rows]
-
-    # --- requests to sync ---
-
-    def ask(self, target: str | None, rollback: Rollback | None = None) -> int:
-        """A request for a pass now (None: of every target), or for a rollback; returns its number."""
-        order = None if rollback is None else msgspec.json.encode(rollback).decode()
-        made = self._db.execute(
-            "INSERT INTO requests (target, asked, rollback) VALUES (?, ?, ?)", (target, time.time(), order)
-        )
-        return int(made.lastrowid or 0)
-
-    def asked(self, target: str) -> list[int]:
-        """Requests that a pass of this target would answer."""
-        rows = self._db.execute(
-            "SELECT id FROM requests WHERE (target=? OR target IS NULL) AND asked > ? AND NOT EXISTS"
-            " (SELECT 1 FROM answers WHERE request=requests.id AND answers.target=?)",
-            (target, time.time() - 3600, target),
-        )
-        return [int(row["id"]) for row in rows]
-
-    def rollback(self, requests: Iterable[int]) -> tuple[int, Rollback] | None:
-        """The first of these requests that is one for a rollback."""
-        for request in requests:
-            row = self._db.execute("SELECT rollback FROM requests WHERE id=?", (request,)).fetchone()
-            if row is not None and row["rollback"] is not None:
-                return request, msgspec.json.decode(row["rollback"], type=Rollback)
-        return None
-
-    def requested(self, request: int) -> str | None:
-        """The target of a request that was made for one."""
-        row = self._db.execute("SELECT target FROM requests WHERE id=?", (request,)).fetchone()
-        return str(row["target"]) if row and row["target"] is not None else None
-
-    def answer(self, requests: Iterable[int], target: str, number: int) -> None:
-        """Says which pass answered requests."""
-        self._db.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", [(r, target, number) for r in requests])
-
-    def answered(self, request: int, target: str) -> int | None:
-        """The pass that answered a request for a target, once there is one."""
-        row = self._db.execute("SELECT pass FROM answers WHERE request=? AND target=?", (request, target)).fetchone()
-        return int(row["pass"]) if row else None
 
 
 def _of_step(step: Step) -> tuple[Any, ...]:

@@ -142,7 +142,7 @@ async def read_all(reach: Reach) -> Live:
 
 def note_drift(plan: Plan, history: History) -> None:
     """Writes down what moved on the live side; the first sight of each field is kept."""
-    history.drifting(
+    history.targets.drifting(
         plan.target,
         [
             (change.ref.kind, change.ref.instance, change.ref.name, field.field)
@@ -181,8 +181,8 @@ async def carry_out(
     history.end(number, outcome, message, {**count(plan), **walked.counts})
     if walked.complete:
         held = {change.ref for change in plan.changes if change.held}
-        kept = [one for one in history.drift(plan.target) if any(one.name == ref.name for ref in held)]
-        history.drifting(plan.target, [(one.kind, one.instance, one.name, one.field) for one in kept])
+        kept = [one for one in history.targets.drift(plan.target) if any(one.name == ref.name for ref in held)]
+        history.targets.drifting(plan.target, [(one.kind, one.instance, one.name, one.field) for one in kept])
     return Ended(outcome=outcome, message=message, number=number, plan=plan, steps=steps, walked=walked)
 
 

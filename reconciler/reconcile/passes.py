@@ -236,8 +236,10 @@ def _written(
     if new or number is not None or notes is not None:
         # A 304 says nothing of notes: those of the last reading hold.
         if notes is None:
-            notes = next((row.notes for row in history.targets() if row.target == target), [])
-        history.stand(target, wanted=commit, outcome=ended.outcome, message=ended.message, notes=notes, number=number)
+            notes = next((row.notes for row in history.targets.all() if row.target == target), [])
+        history.targets.stand(
+            target, wanted=commit, outcome=ended.outcome, message=ended.message, notes=notes, number=number
+        )
     else:
-        history.still(target)
+        history.targets.still(target)
     return ended

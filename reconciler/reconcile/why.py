@@ -19,8 +19,9 @@ from reconciler.plan.render import field_lines
 from reconciler.plan.routes.answer import fleet_of
 from reconciler.plan.routes.prove import unreachable
 from reconciler.plan.routes.say import why_never
-from reconciler.reconcile.history import GOOD, History
+from reconciler.reconcile.history import History
 from reconciler.reconcile.rehearse import line_of
+from reconciler.reconcile.targets import GOOD
 from reconciler.talk.match import Asked, explain
 
 Topic = Literal["not applied", "drifted", "blocked", "failed", "never answers", "note"]
@@ -65,7 +66,7 @@ def recorded(history: History, target: str, ref: Ref, commit: str | None = None)
     if skipped := history.holds.quarantined(target, commit):
         said = f"{skipped.bad[:8]} is quarantined: {skipped.good[:8]} stands in its place until another commit comes"
         found.append(Finding("blocked", said))
-    row = next((one for one in history.targets() if one.target == target), None)
+    row = next((one for one in history.targets.all() if one.target == target), None)
     if row is not None and row.outcome not in GOOD:
         topic: Topic = "failed" if row.outcome in ("failed", "partial", "stopped") else "blocked"
         found.append(Finding(topic, f"the last pass was {row.outcome}: {row.message}"))

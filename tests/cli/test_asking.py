@@ -58,8 +58,8 @@ def test_drift_keeps_the_time_of_its_first_sight(cli: Cli, repo: Repo) -> None:
     assert cli("apply", "--auto-approve")[0] == 0
     moved(maxTokens=77)
     with History(repo.root / ".reconciler" / "loop.db") as history:
-        history.drifting("local", [("Bot", "bistro", "a", "maxTokens")])
-        (seen,) = history.drift("local")
+        history.targets.drifting("local", [("Bot", "bistro", "a", "maxTokens")])
+        (seen,) = history.targets.drift("local")
     assert json.loads(cli("drift", "--format", "json")[1])[0]["firstSeen"] == seen.first_seen
     assert "first seen 20" in cli("drift")[1]
 
@@ -139,7 +139,7 @@ def test_why_finds_the_failed_step_and_the_gate(cli: Cli, repo: Repo) -> None:
     assert cli("apply", "--auto-approve")[0] == 3
     assert "Too many updates in bistro" in cli("why", "a")[1]
     with History(repo.root / ".reconciler" / "loop.db") as history:
-        history.stand("local", wanted=None, outcome="refused", message="Too many updates in bistro")
+        history.targets.stand("local", wanted=None, outcome="refused", message="Too many updates in bistro")
     assert "blocked        the last pass was refused" in cli("why", "a")[1]
     second = bot_file("a").replace("triggerType", "enabled: false\n  triggerType")
     repo.commit({"bots/other/all.yaml": f"{INSTANCE.format(kind='Instance', name='other', spec='{}')}"})

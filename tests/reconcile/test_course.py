@@ -67,22 +67,22 @@ async def test_a_plan_that_is_refused_is_given_up_until_something_is_another(
             assert reach.refused == ATTEMPTS
             assert told[-1].outcome in ("partial", "failed")
             assert "tried 5 times: waits for another commit" in told[-1].message
-            (row,) = history.targets()
+            (row,) = history.targets.all()
             assert (row.attempts, "no such model" in row.message) == (ATTEMPTS, True)
             assert row.next is not None
             drift(reach, maxTokens=7)  # a change on the target: all of it is tried again
             await until(lambda: bots(reach.model) == {"a": 1} and reach.refused > ATTEMPTS, 20)
             await until(lambda: reach.refused == 2 * ATTEMPTS, 20)
-            request = history.ask("local")
+            request = history.requests.ask("local")
             touch(data)
-            await until(lambda: history.answered(request, "local"), 20)
+            await until(lambda: history.requests.answered(request, "local"), 20)
             assert reach.refused == 2 * ATTEMPTS + 1
             repo.commit(fleet(nope=bot_file("nope", 2)))
             await until(lambda: reach.refused > 2 * ATTEMPTS + 1, 20)
             reach.word = ""
             repo.commit(fleet(nope=bot_file("nope", 3)))
             await until(lambda: bots(reach.model) == {"a": 1, "nope": 3}, 20)
-            await until(lambda: history.targets()[0].attempts == 0, 20)
+            await until(lambda: history.targets.all()[0].attempts == 0, 20)
 
 
 async def test_what_may_pass_by_itself_is_tried_again_and_again(
@@ -115,13 +115,13 @@ async def test_outside_its_windows_a_target_is_looked_at_and_left(repo: Repo, si
             assert told[-1].message.startswith("outside its windows until ")
             assert "3 to create" in told[-1].message
             assert bots(reach.model) == {}
-            assert history.targets()[0].outcome == "waiting"
-            request = history.ask("local")  # who asks gets a pass
+            assert history.targets.all()[0].outcome == "waiting"
+            request = history.requests.ask("local")  # who asks gets a pass
             touch(data)
-            await until(lambda: history.answered(request, "local"), 20)
+            await until(lambda: history.requests.answered(request, "local"), 20)
             assert bots(reach.model) == {"a": 1}
             drift(reach, maxTokens=7)
-            await until(lambda: history.drift("local"), 20)
+            await until(lambda: history.targets.drift("local"), 20)
             assert bots(reach.model) == {"a": 7}
             repo.commit({"reconciler.yaml": window("deny", now - timedelta(minutes=1), "1h")})
             await asyncio.sleep(1.2)
@@ -154,7 +154,7 @@ async def test_a_schedule_takes_the_intervals_place(repo: Repo, site: Site, data
     with History(data / "loop.db") as history:
         async with looping(site, data, lambda target: reach, told):
             await until(lambda: told and told[-1].outcome == "applied", 20)
-            following = history.targets()[0].next
+            following = history.targets.all()[0].next
             assert following is not None
             repo.commit(fleet(a=bot_file("a", 2)))  # a commit does not wait for it
             await until(lambda: bots(reach.model) == {"a": 2}, 20)
@@ -186,9 +186,9 @@ async def test_a_rollback_that_the_loop_is_asked_for(repo: Repo, site: Site, dat
     with History(data / "loop.db") as history:
 
         async def back(to: str | None = None, *allow: str) -> Any:
-            request = history.ask("local", Rollback(to=to, allow=allow))
+            request = history.requests.ask("local", Rollback(to=to, allow=allow))
             touch(data)
-            number = await until(lambda: history.answered(request, "local"), 20)
+            number = await until(lambda: history.requests.answered(request, "local"), 20)
             return history.one(number)
 
         good = repo.commit(fleet(a=bot_file("a", 1)))
@@ -205,14 +205,14 @@ async def test_a_rollback_that_the_loop_is_asked_for(repo: Repo, site: Site, dat
             assert held is not None
             assert held.good == good
             drift(reach, maxTokens=9)
-            history.ask("local")
+            history.requests.ask("local")
             touch(data)
             await until(lambda: bots(reach.model) == {"a": 1}, 20)  # and not 2
             both = repo.commit(fleet(a=bot_file("a", 3), b=bot_file("b", 3)))
             await until(lambda: bots(reach.model) == {"a": 3, "b": 3}, 20)
             assert (await back("nope")).outcome == "refused"
             assert history.holds.quarantined("local", both) is None
-            await until(lambda: history.targets()[0].outcome == "unchanged", 20)  # what was wanted is wanted still
+            await until(lambda: history.targets.all()[0].outcome == "unchanged", 20)  # what was wanted is wanted still
 
 
 async def test_a_rollback_that_a_gate_refuses_leaves_everything(repo: Repo, site: Site, data: Path) -> None:
@@ -223,18 +223,18 @@ async def test_a_rollback_that_a_gate_refuses_leaves_everything(repo: Repo, site
             await until(lambda: told and told[-1].outcome == "applied", 20)
             bad = repo.commit(fleet(a=bot_file("a"), b=bot_file("b")))
             await until(lambda: len(bots(reach.model)) == 2, 20)
-            request = history.ask("local", Rollback(to=empty))
+            request = history.requests.ask("local", Rollback(to=empty))
             touch(data)
-            number = await until(lambda: history.answered(request, "local"), 20)
+            number = await until(lambda: history.requests.answered(request, "local"), 20)
             refused = history.one(number)
             assert refused is not None
             assert (refused.outcome, "delete:2" in refused.message) == ("refused", True)
             assert history.holds.quarantined("local", bad) is None
-            await until(lambda: history.targets()[0].outcome == "unchanged", 20)
+            await until(lambda: history.targets.all()[0].outcome == "unchanged", 20)
             assert len(bots(reach.model)) == 2
-            request = history.ask("local", Rollback(to=empty, allow=("delete:2",)))
+            request = history.requests.ask("local", Rollback(to=empty, allow=("delete:2",)))
             touch(data)
-            await until(lambda: history.answered(request, "local"), 20)
+            await until(lambda: history.requests.answered(request, "local"), 20)
             assert bots(reach.model) == {}
 
 

@@ -77,9 +77,9 @@ async def test_a_push_is_live_after_the_interval_a_knock_or_a_request(repo: Repo
         assert source is not None
         assert (source.commit, source.message, source.url) == (commit, "", str(repo.root))
         commit = repo.commit(fleet(a=bot_file("a", 4)))
-        request = history.ask("local")
+        request = history.requests.ask("local")
         touch(data)
-        number = await until(lambda: history.answered(request, "local"), 20)
+        number = await until(lambda: history.requests.answered(request, "local"), 20)
         answered = history.one(number)
         assert answered is not None
         assert answered.commit == commit  # it was fetched before
@@ -105,7 +105,7 @@ async def test_a_remote_that_is_gone_leaves_what_is_there(
                     row["spec"]["maxTokens"] = 5
             reach.model.version += 1
             await until(lambda: bots(reach.model) == {"a": 1}, 20)
-            assert history.targets()[0].outcome in ("applied", "unchanged")
+            assert history.targets.all()[0].outcome in ("applied", "unchanged")
             repo.commit(fleet(a=bot_file("a", 2)))
             server.down = False
             await until(lambda: bots(reach.model) == {"a": 2}, 20)

@@ -30,30 +30,30 @@ def test_old_passes_are_dropped(history: History, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_target_keeps_what_was_applied_through_failures(history: History) -> None:
-    history.stand("t", wanted="a", outcome="applied", number=1)
-    history.stand("t", wanted="b", outcome="invalid", message="why", notes=["n"])
-    history.stand("t", wanted=None, outcome="unavailable")
-    (row,) = history.targets()
+    history.targets.stand("t", wanted="a", outcome="applied", number=1)
+    history.targets.stand("t", wanted="b", outcome="invalid", message="why", notes=["n"])
+    history.targets.stand("t", wanted=None, outcome="unavailable")
+    (row,) = history.targets.all()
     assert (row.wanted, row.applied, row.outcome, row.last_pass, row.notes) == ("b", "a", "unavailable", 1, [])
-    assert history.checked("other") is None
+    assert history.targets.checked("other") is None
 
 
 def test_drift_keeps_the_time_of_its_first_sight(history: History) -> None:
     one, two = ("Bot", "i", "a", "x"), ("Bot", "i", "b", "x")
-    history.drifting("t", [one])
-    (first,) = history.drift("t")
-    history.drifting("t", [one, two])
-    assert history.drift("t")[0] == first
-    history.drifting("t", [two])
-    assert [found.name for found in history.drift("t")] == ["b"]
+    history.targets.drifting("t", [one])
+    (first,) = history.targets.drift("t")
+    history.targets.drifting("t", [one, two])
+    assert history.targets.drift("t")[0] == first
+    history.targets.drifting("t", [two])
+    assert [found.name for found in history.targets.drift("t")] == ["b"]
 
 
 def test_requests_are_answered_for_each_target(history: History) -> None:
-    everyone, one = history.ask(None), history.ask("t")
-    assert (history.asked("t"), history.asked("u")) == ([everyone, one], [everyone])
-    history.answer([everyone, one], "t", 7)
-    assert (history.asked("t"), history.asked("u")) == ([], [everyone])
-    assert (history.answered(one, "t"), history.answered(everyone, "u")) == (7, None)
+    everyone, one = history.requests.ask(None), history.requests.ask("t")
+    assert (history.requests.asked("t"), history.requests.asked("u")) == ([everyone, one], [everyone])
+    history.requests.answer([everyone, one], "t", 7)
+    assert (history.requests.asked("t"), history.requests.asked("u")) == ([], [everyone])
+    assert (history.requests.answered(one, "t"), history.requests.answered(everyone, "u")) == (7, None)
 
 
 def test_what_is_no_database_is_said(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async def test_a_commit_is_live_soon_and_drift_is_put_back_on_demand(
             httpx.AsyncClient(base_url=url, headers={"apikey": KEY}) as http,
             looping(site, data, lambda target: Runtime(url, KEY)),
         ):
-            await until(lambda: history.targets() and history.targets()[0].outcome == "applied")
+            await until(lambda: history.targets.all() and history.targets.all()[0].outcome == "applied")
             repo.commit(fleet(a=bot_file("a", 2)))
             began = time.monotonic()
             second = await until(lambda: (p := history.passes()) and p[0].trigger == "commit" and p[0].ended and p[0])
@@ -77,9 +77,9 @@ async def test_a_commit_is_live_soon_and_drift_is_put_back_on_demand(
             changed = next(row for row in rows if row["maxTokens"] == 1)
             answer = await http.put(f"/openai/update/{changed['id']}/bistro", json={"maxTokens": 77})
             assert answer.status_code == 200
-            request = history.ask("local")
+            request = history.requests.ask("local")
             touch(data)
-            number = await until(lambda: history.answered(request, "local"))
+            number = await until(lambda: history.requests.answered(request, "local"))
             (step,) = history.steps(number)
             assert (step.origin, step.fields[0]["before"]) == ("drift", 77)
             assert number > second.id
@@ -227,15 +227,15 @@ async def test_a_suspended_target_is_looked_at_and_synced_on_demand(repo: Repo, 
             await until(lambda: told[-1].outcome == "suspended")
             assert "incident 12" in told[-1].message
             assert bots(reach.model) == {"a": 1}
-            assert [one.field for one in history.drift("local")] == ["debounceTime"]
-            request = history.ask("local")
+            assert [one.field for one in history.targets.drift("local")] == ["debounceTime"]
+            request = history.requests.ask("local")
             touch(data)
-            await until(lambda: history.answered(request, "local"))
+            await until(lambda: history.requests.answered(request, "local"))
             assert bots(reach.model) == {"a": 2}
             repo.commit(fleet(a=bot_file("a", 3)))
             await until(lambda: told[-1].outcome == "suspended")
             assert history.holds.resume("local")
-            history.ask("local")
+            history.requests.ask("local")
             touch(data)
             await until(lambda: bots(reach.model) == {"a": 3})
 
@@ -249,10 +249,10 @@ async def test_a_commit_that_was_rolled_back_is_skipped_until_another_comes(repo
         async with looping(site, data, lambda target: reach, told):
             await until(lambda: told and told[-1].outcome == "applied")
             assert bots(reach.model) == {"a": 1}
-            assert history.targets()[0].applied == good
+            assert history.targets.all()[0].applied == good
             newer = repo.commit(fleet(a=bot_file("a", 3)))
             await until(lambda: bots(reach.model) == {"a": 3})
-            await until(lambda: history.targets()[0].applied == newer)
+            await until(lambda: history.targets.all()[0].applied == newer)
             repo.git("reset", "-q", "--hard", bad)
             await until(lambda: bots(reach.model) == {"a": 1})
 

@@ -57,7 +57,7 @@ async def test_a_commit_is_applied_and_written_down(repo: Repo, site: Site, hist
         ("Bot", "done"),
     ]
     assert "sk-0123" not in str(steps)
-    (row,) = history.targets()
+    (row,) = history.targets.all()
     assert (row.wanted, row.applied, row.outcome) == (commit, commit, "applied")
 
 
@@ -68,11 +68,11 @@ async def test_a_pass_without_changes_asks_once_and_writes_nothing(repo: Repo, s
         await go(site, history, reach, memory)
     passes = len(history.passes())
     reach.reads = 0
-    before = history.checked("local")
+    before = history.targets.checked("local")
     assert (await go(site, history, reach, memory)).outcome == "unchanged"
     assert reach.reads == 1
     assert len(history.passes()) == passes == 2  # what was applied, and the first look that found it settled
-    assert (history.checked("local") or 0) > (before or 0)
+    assert (history.targets.checked("local") or 0) > (before or 0)
 
 
 async def test_pending_and_drift_are_told_apart_by_the_marked_commit(repo: Repo, site: Site, history: History) -> None:
@@ -91,7 +91,7 @@ async def test_pending_and_drift_are_told_apart_by_the_marked_commit(repo: Repo,
         ("a", "pending", 1),
         ("b", "drift", 9),
     ]
-    assert history.drift("local") == []  # put back
+    assert history.targets.drift("local") == []  # put back
     assert history.passes()[0].counts["drift"] == 1
 
 
@@ -105,10 +105,10 @@ async def test_without_self_healing_drift_stays_and_is_dated(repo: Repo, site: S
             row["spec"]["maxTokens"] = 9
     reach.model.version += 1
     assert (await go(site, history, reach)).outcome == "unchanged"
-    (drifted,) = history.drift("local")
+    (drifted,) = history.targets.drift("local")
     assert (drifted.name, drifted.field) == ("a", "maxTokens")
     await go(site, history, reach)
-    assert history.drift("local") == [drifted]
+    assert history.targets.drift("local") == [drifted]
 
 
 async def test_an_invalid_commit_applies_nothing_and_is_written_once(repo: Repo, site: Site, history: History) -> None:

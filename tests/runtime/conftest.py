@@ -36,7 +36,7 @@ def loop_beside(data: Path) -> Control:
     with History(data / "loop.db") as history:
         number = history.begin("local", "c" * 40, "commit")
         history.end(number, "applied", "", {"create": 1})
-        history.stand("local", wanted="c" * 40, outcome="applied", number=number)
+        history.targets.stand("local", wanted="c" * 40, outcome="applied", number=number)
     return Control(data, lambda: (None, None))
 
 

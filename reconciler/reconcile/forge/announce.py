@@ -27,8 +27,9 @@ from reconciler.plan.review.outcome import MARKER, Facts, Outcome, comment, desc
 from reconciler.reconcile.forge.detect import CI, configured, forge_of
 from reconciler.reconcile.forge.port import Forge, Kind, State, Status
 from reconciler.reconcile.forge.post import say
-from reconciler.reconcile.history import GOOD, History
+from reconciler.reconcile.history import History
 from reconciler.reconcile.once import Ended
+from reconciler.reconcile.targets import GOOD
 from reconciler.reconcile.told import Row
 
 CONTEXT: Final = "reconciler/apply"

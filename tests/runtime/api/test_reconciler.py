@@ -65,7 +65,7 @@ def test_status_and_passes(client: httpx.Client, server: Beside) -> None:
     with History(server.data / "loop.db") as history:
         for _ in range(3):
             history.end(history.begin("local", None, "interval"), "unavailable", "it does not answer")
-        history.drifting("local", [("Bot", "bistro", "a", "maxTokens")])
+        history.targets.drifting("local", [("Bot", "bistro", "a", "maxTokens")])
     (one,) = fits("reconciler-status", client.get("/reconciler/status"))
     assert (one["sync"], [drift["field"] for drift in one["drift"]]) == ("OutOfSync", ["maxTokens"])
     rows = fits("reconciler-passes", client.get("/reconciler/passes"))
@@ -89,14 +89,14 @@ def test_asking_a_loop(client: httpx.Client, server: Beside) -> None:
         asked = fits("reconciler-request", client.post("/reconciler/sync", json={"target": "local"}), 202)
         where = f"/reconciler/requests/{asked['request']}"
         assert fits("reconciler-request", client.get(where))["pass"] is None
-        assert history.asked("local") == [asked["request"]]
+        assert history.requests.asked("local") == [asked["request"]]
         number = history.begin("local", "d" * 40, "sync")
         history.end(number, "unchanged")
-        history.answer([asked["request"]], "local", number)
+        history.requests.answer([asked["request"]], "local", number)
         assert fits("reconciler-request", client.get(where))["pass"]["outcome"] == "unchanged"
         back = {"to": "HEAD~3", "allow": ["delete:3"]}
         asked = fits("reconciler-request", client.post("/reconciler/rollback", json=back), 202)
-        assert history.rollback(history.asked("local")) == (
+        assert history.requests.rollback(history.requests.asked("local")) == (
             asked["request"],
             Rollback(to="HEAD~3", allow=("delete:3",)),
         )
@@ -182,7 +182,7 @@ def push(
 def test_a_signed_push_wakes_the_loop_and_nothing_else(nobody: httpx.Client, server: Beside, forge: str) -> None:
     before = knocked(server.data)
     with History(server.data / "loop.db") as history:
-        asked = history.asked("local")
+        asked = history.requests.asked("local")
     assert fits("reconciler-hook", push(nobody, forge))["looks"]
     after = knocked(server.data)
     assert after > before
@@ -190,7 +190,7 @@ def test_a_signed_push_wakes_the_loop_and_nothing_else(nobody: httpx.Client, ser
     assert push(nobody, forge).json()["looks"]  # a replay costs one look
     assert knocked(server.data) > after
     with History(server.data / "loop.db") as history:
-        assert history.asked("local") == asked  # it asks for no pass, so a suspension holds
+        assert history.requests.asked("local") == asked  # it asks for no pass, so a suspension holds
     for wrong in (
         push(nobody, forge, secret="another-secret-of-nobody"),
         push(nobody, forge, secret=""),

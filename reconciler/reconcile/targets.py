@@ -1,0 +1,123 @@
+"""How each target of the loop stands: commits wanted and applied, the last outcome, what moved on the live side.
+
+Before it the passes, which write here how they ended; after it `status`, the metrics, and the next pass. A part of the
+history's file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from reconciler.reconcile.history_tables import transaction
+
+GOOD: Final = frozenset({"applied", "unchanged"})  # outcomes after which a target is as its commit says
+
+
+class Drifted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A field that somebody moved on the target, and when that was first seen."""
+
+    kind: str
+    instance: str
+    name: str
+    field: str
+    first_seen: float
+
+
+class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target stands: the commits wanted and applied, the last outcome, when it was last looked at.
+
+    `attempts` is how often the commit was tried in vain, `next` when the loop looks again (seconds since the epoch).
+    """
+
+    target: str
+    wanted: str | None
+    applied: str | None
+    outcome: str
+    message: str
+    notes: list[str]
+    checked: float
+    last_pass: int | None
+    attempts: int = 0
+    next: float | None = None
+
+
+class Targets:
+    """All targets, in the history's database."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._db = db
+
+    def stand(
+        self,
+        target: str,
+        *,
+        wanted: str | None,
+        outcome: str,
+        message: str = "",
+        notes: Iterable[str] = (),
+        number: int | None = None,
+    ) -> None:
+        """How a target stands after a look at it; a good outcome makes the wanted commit the applied one."""
+        applied = wanted if outcome in GOOD else None
+        self._db.execute(
+            "INSERT INTO targets (target, wanted, applied, outcome, message, notes, checked, last_pass)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (target) DO UPDATE SET"
+            " wanted=coalesce(excluded.wanted, wanted), applied=coalesce(excluded.applied, applied),"
+            " outcome=excluded.outcome, message=excluded.message, notes=excluded.notes, checked=excluded.checked,"
+            " last_pass=coalesce(excluded.last_pass, last_pass)",
+            (target, wanted, applied, outcome, message, msgspec.json.encode(list(notes)).decode(), time.time(), number),
+        )
+
+    def still(self, target: str) -> None:
+        """A look at a target found everything as it was."""
+        self._db.execute("UPDATE targets SET checked=? WHERE target=?", (time.time(), target))
+
+    def coming(self, target: str, attempts: int, following: float) -> None:
+        """When the loop looks at a target again, and how often it tried in vain."""
+        self._db.execute("UPDATE targets SET attempts=?, next=? WHERE target=?", (attempts, following, target))
+
+    def all(self) -> list[TargetRow]:
+        """All targets that were ever looked at, by name."""
+        rows = self._db.execute("SELECT * FROM targets ORDER BY target")
+        return [
+            TargetRow(
+                **{name: row[name] for name in TargetRow.__struct_fields__ if name != "notes"},
+                notes=msgspec.json.decode(row["notes"]),
+            )
+            for row in rows
+        ]
+
+    def checked(self, target: str) -> float | None:
+        """When a pass of this target last ended, however it ended; seconds since the epoch."""
+        row = self._db.execute("SELECT checked FROM targets WHERE target=?", (target,)).fetchone()
+        return float(row["checked"]) if row else None
+
+    def drifting(self, target: str, found: Iterable[tuple[str, str, str, str]]) -> None:
+        """Notes which (kind, instance, name, field) differ on the live side now; the first sight of each is kept."""
+        seen = set(found)
+        with transaction(self._db):
+            before = {
+                (row["kind"], row["instance"], row["name"], row["field"])
+                for row in self._db.execute("SELECT * FROM drift WHERE target=?", (target,))
+            }
+            self._db.executemany(
+                "DELETE FROM drift WHERE target=? AND kind=? AND instance=? AND name=? AND field=?",
+                [(target, *key) for key in before - seen],
+            )
+            self._db.executemany(
+                "INSERT INTO drift VALUES (?, ?, ?, ?, ?, ?)", [(target, *key, time.time()) for key in seen - before]
+            )
+
+    def drift(self, target: str) -> list[Drifted]:
+        """What differs on the live side, longest first."""
+        rows = self._db.execute(
+            "SELECT kind, instance, name, field, first_seen FROM drift WHERE target=?"
+            " ORDER BY first_seen, kind, instance, name, field",
+            (target,),
+        )
+        return [Drifted(**dict(row)) for row in rows]
