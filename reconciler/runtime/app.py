@@ -6,8 +6,7 @@ knows what an endpoint does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, TextIO
 
 from starlette.applications import Starlette
@@ -16,10 +15,9 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 
 from reconciler.model import Account
-from reconciler.runtime.answers import foreseen, refusal, unauthorized
+from reconciler.runtime.answers import refusal
 from reconciler.runtime.api import (
     assistants,
     batch,
@@ -39,7 +37,7 @@ from reconciler.runtime.api import (
     webhook,
 )
 from reconciler.runtime.beside import Loop
-from reconciler.runtime.call import Endpoint, Page, Served, routes
+from reconciler.runtime.call import Endpoint, Page, Served, refused, routes
 from reconciler.runtime.keys import Keys
 from reconciler.runtime.limits import Limits
 from reconciler.runtime.metrics import Metrics
@@ -76,24 +74,21 @@ def build_app(
     list_models: Callable[[Account], Awaitable[list[dict[str, Any]]]],
     ready: Callable[[], bool] = lambda: True,
     page: Page | None = None,
-    extra_routes: Sequence[BaseRoute] = (),
     allow_private_urls: tuple[str, ...] = (),
     limits: Limits | None = None,
     metrics: Metrics | None = None,
     loop: Loop | None = None,
     hook_secret: str | None = None,
-    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None = None,
     log_to: TextIO | None = None,
     access_log: bool = True,
 ) -> Starlette:
     """The application over an open store.
 
     `wake` tells the turn engine that something is due; `list_models` asks an account's provider; `ready` says whether
-    what must come first has ended; `page` answers `GET /` for browsers; `extra_routes` come after ours and do their own
-    asking for keys (`app.state.served.keys.caller(request)`). `allow_private_urls`: hosts, hosts with port or networks
-    that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be tried;
-    `metrics`: where other parts count too; `loop`: the reconcile loop beside the runtime, `hook_secret`: what forges
-    sign their push webhooks by.
+    what must come first has ended; `page` answers `GET /` for browsers. `allow_private_urls`: hosts, hosts with port or
+    networks that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be
+    tried; `metrics`: where other parts count too; `loop`: the reconcile loop beside the runtime, `hook_secret`: what
+    forges sign their push webhooks by.
     The log goes to `log_to`, standard error by default; without `access_log` it has no line for each request.
     Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
     """
@@ -112,7 +107,7 @@ def build_app(
         loop=loop,
         hook_secret=hook_secret,
     )
-    return _app(served, ENDPOINTS, extra_routes, lifespan, log_to, access_log)
+    return _app(served, ENDPOINTS, log_to, access_log)
 
 
 def build_loop_app(
@@ -145,40 +140,21 @@ def build_loop_app(
         loop=loop,
         hook_secret=hook_secret,
     )
-    return _app(served, (*reconciler.ENDPOINTS, *health.OPEN), (), None, log_to, access_log)
+    return _app(served, (*reconciler.ENDPOINTS, *health.OPEN), log_to, access_log)
 
 
-def _app(
-    served: Served,
-    endpoints: Sequence[Endpoint],
-    extra_routes: Sequence[BaseRoute],
-    lifespan: Callable[[Starlette], AbstractAsyncContextManager[None]] | None,
-    log_to: TextIO | None,
-    access_log: bool,
-) -> Starlette:
-    @asynccontextmanager
-    async def living(app: Starlette) -> AsyncIterator[None]:
-        async with lifespan(app) if lifespan is not None else nullcontext():
-            yield
-            served.streams.stop()
+def _app(served: Served, endpoints: Sequence[Endpoint], log_to: TextIO | None, access_log: bool) -> Starlette:
+    async def unrouted(request: Request, _: Exception) -> Response:
+        """What no route is for. Without a key nobody learns which paths exist."""
+        return refused(served, request) or refusal(404, f"Cannot {request.method} {request.url.path}")
 
-    async def unrouted(request: Request, error: Exception) -> Response:
-        """What the router, or a route of others, raised. Without a key nobody learns which paths exist."""
-        if "route" not in request.scope and served.keys.caller(request) is None:
-            return unauthorized()
-        if "route" not in request.scope:
-            return refusal(404, f"Cannot {request.method} {request.url.path}")
-        return foreseen(error) or refusal(500)
-
-    own = routes(served, (*endpoints, *describe.endpoints(endpoints)))
     app = Starlette(
-        routes=[*own, *extra_routes],
+        routes=routes(served, (*endpoints, *describe.endpoints(endpoints))),
         middleware=[
             Middleware(Observe, metrics=served.metrics, log=make_log(log_to), access_log=access_log),
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
         ],
         exception_handlers={HTTPException: unrouted},
-        lifespan=living,
     )
     app.router.redirect_slashes = False
     app.state.served = served

@@ -139,19 +139,18 @@ class _Dispatch:
     async def answer(self, request: Request) -> Response:
         """Keys that are guessed wait; then who calls, how often, and what for."""
         endpoint = self.methods.get("GET" if request.method == "HEAD" else request.method)
-        key, limits = given(request), self.served.limits
-        if endpoint is not None and endpoint.guessed is not None:
-            key = str(request.path_params.get("secret", ""))
-        if key is None or (self.open and (endpoint is None or endpoint.guessed is None)):
+        guessed = endpoint.guessed if endpoint is not None else None
+        key = given(request) if guessed is None else str(request.path_params.get("secret", ""))
+        if key is None or (self.open and guessed is None):
             return await self._known(request, endpoint)
-        address = request.client.host if request.client else ""
+        limits, address = self.served.limits, _address(request)
         if wait := limits.tries(address, key):
             return too_many(wait)
         response = await self._known(request, endpoint)
         if response.status_code != 401:
-            if endpoint is None or endpoint.guessed != "body":
+            if guessed != "body":
                 limits.right(address, key)
-        elif self.served.keys.found(request) is None:
+        elif guessed is not None or self.served.keys.found(request) is None:
             limits.wrong(address)
         return response
 
@@ -194,6 +193,25 @@ class _Dispatch:
         if endpoint is None or not endpoint.chat or request.path_params.get("remoteJid", caller.jid) != caller.jid:
             return unauthorized()
         return None
+
+
+def refused(served: Served, request: Request) -> Response | None:
+    """What whoever has no right key is answered where there is no endpoint; None for who has one. A key that is tried
+    here counts as anywhere else."""
+    key, limits, address = given(request), served.limits, _address(request)
+    if key is not None and (wait := limits.tries(address, key)):
+        return too_many(wait)
+    if (caller := served.keys.found(request)) is None:
+        if key is not None:
+            limits.wrong(address)
+        return unauthorized()
+    if not caller.everything and (wait := limits.call(caller)):
+        return too_many(wait)
+    return None if caller.whole else unauthorized()
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def too_many(wait: int) -> Response:

@@ -70,14 +70,9 @@ class Keys:
         """Whether this is the global key."""
         return hmac.compare_digest(key.encode("utf-8", "surrogateescape"), self._global)
 
-    def caller(self, request: Request) -> Caller | None:
-        """Who calls with a key that is whole, by the header `apikey`, else by the console's cookie; None: nobody who
-        may. Tokens that only read, and those of one chat, are nobody here: see `found`."""
-        caller = self.found(request)
-        return caller if caller is not None and caller.whole else None
-
     def found(self, request: Request) -> Caller | None:
-        """Who calls, with whatever key; the caller of this must look at what the key opens."""
+        """Who calls, by the header `apikey`, else by the console's cookie, with whatever key; the caller of this must
+        look at what the key opens. None: nobody."""
         if (key := given(request)) is not None:
             return self._holder(key) if key else None
         if self._kept is None:

@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import msgspec
 import uvicorn
-from starlette.routing import BaseRoute
 
 from reconciler.egress import Gate
 from reconciler.errors import Misuse
@@ -94,7 +93,6 @@ async def serve(
     listening: socket.socket,
     *,
     ready: Callable[[], bool] = lambda: True,
-    extra_routes: Sequence[BaseRoute] = (),
     beside: Callable[[str], Coroutine[Any, Any, None]] | None = None,
     standings: Callable[[], Sequence[Standing]] | None = None,
     loop: Loop | None = None,
@@ -115,7 +113,6 @@ async def serve(
         wake=engine.wake,
         list_models=models.list_models,
         ready=ready,
-        extra_routes=extra_routes,
         page=chat_page,
         allow_private_urls=serving.allow_private_urls,
         limits=Limits(serving.rate, serving.burst),

@@ -108,18 +108,21 @@ def test_over_http(limited: Server) -> None:
         assert answer.headers["retry-after"] == "1"
         assert answer.json()["error"] == "Too Many Requests"
         assert {client.get("/openai/find/A", headers=all_).status_code for _ in range(30)} == {200}
+        assert client.get("/nosuch", headers=own).status_code == 429
         assert {client.get("/healthz", headers={"apikey": "wrong"}).status_code for _ in range(10)} == {200}
         assert {client.get("/openai/find/A").status_code for _ in range(10)} == {401}  # no key: nothing is guessed
 
 
-@pytest.mark.parametrize("how", ["header", "path", "login"])
+@pytest.mark.parametrize("how", ["header", "no route", "path", "login"])
 def test_guessing(limited: Server, how: str) -> None:
     with httpx.Client(base_url=limited.url) as client:
-        client.post("/instance/create", json={"instanceName": "A"}, headers={"apikey": KEY})
+        client.post("/instance/create", json={"instanceName": "A", "token": "TOKEN-OF-A"}, headers={"apikey": KEY})
+        own = {"apikey": "TOKEN-OF-A"}  # a key that is right does not make another's guessing free
         tries = {
             "header": lambda: client.get("/fleet", headers={"apikey": "guess"}),
-            "path": lambda: client.post("/webhook/evolution/guess", json={}),
-            "login": lambda: client.post("/console/login", json={"key": "guess"}),
+            "no route": lambda: client.get("/nosuch", headers={"apikey": "guess"}),
+            "path": lambda: client.post("/webhook/evolution/guess", json={}, headers=own),
+            "login": lambda: client.post("/console/login", json={"key": "guess"}, headers=own),
         }
         number, answer = first(429, tries[how], 10)
         assert number == 3

@@ -19,6 +19,7 @@ from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.channels import web
+from reconciler.runtime.lists import whole
 from reconciler.store.chats import Said
 
 _MOST: Final = 1000  # messages in one answer
@@ -48,10 +49,8 @@ async def write(call: Call) -> Response:
 
 async def read(call: Call) -> Response:
     """The chat so far, oldest first; `?after=` a message's id, `?limit=` at most 1000."""
-    limit = call.query("limit") or str(_USUAL)
-    if not limit.isdecimal() or not 1 <= int(limit[:9]) <= _MOST:
-        raise Rejected(400, f"limit is not a number from 1 to {_MOST}")
-    said = await call.served.chats.transcript(call.instance.id, call.path("remoteJid"), call.query("after"), int(limit))
+    limit = whole("limit", call.query("limit") or str(_USUAL), _MOST)
+    said = await call.served.chats.transcript(call.instance.id, call.path("remoteJid"), call.query("after"), limit)
     return json(said)
 
 

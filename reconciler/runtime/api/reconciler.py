@@ -14,6 +14,7 @@ from reconciler.runtime.api.hook import ENDPOINTS as HOOKS
 from reconciler.runtime.beside import Back, Loop
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import whole
 
 _USUAL: Final = 20  # passes of a page
 _MOST: Final = 1000
@@ -31,9 +32,9 @@ async def passes(call: Call) -> Response:
     """Passes, newest first, of all targets or the one in `?target=`; `?before=` a pass's number: those before it."""
     loop = _loop(call)
     target = await _known(loop, call.query("target"))
-    limit = _number("limit", call.query("limit") or str(_USUAL), _MOST)
+    limit = whole("limit", call.query("limit") or str(_USUAL), _MOST)
     before = call.query("before")
-    past = _number("before", before, _LARGEST) if before is not None else None
+    past = whole("before", before, _LARGEST) if before is not None else None
     return json(await asyncio.to_thread(loop.passes, limit, target, past))
 
 
@@ -98,12 +99,6 @@ async def _known(loop: Loop, target: str | None) -> str | None:
     if target is not None and target not in (names := await asyncio.to_thread(loop.targets)):
         raise Rejected(404, f"There is no target '{target[:63]}': there are {', '.join(names)}")
     return target
-
-
-def _number(name: str, text: str, most: int) -> int:
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:19]) <= most:
-        raise Rejected(400, f"{name} is not a number from 1 to {most}")
-    return int(text[:19])
 
 
 _REQUEST: Final = "http/reconciler-request"

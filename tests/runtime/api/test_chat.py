@@ -39,7 +39,7 @@ def test_a_customer_writes_and_reads(client: httpx.Client, tenant: Tenant, serve
     assert abs(rows[0]["timestamp"] - time.time()) < 60
     assert [row["id"] for row in client.get(path, params={"after": ids[2]}).json()] == ids[3:]
     assert [row["id"] for row in client.get(path, params={"after": ids[0], "limit": 2}).json()] == ids[1:3]
-    for limit in ("0", "1001", "-1", "x", "9" * 400):
+    for limit in ("0", "1001", "-1", "x", "9" * 400, "00000100" + "0" * 30, "٣"):
         assert client.get(path, params={"limit": limit}).status_code == 400
 
 

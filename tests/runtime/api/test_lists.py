@@ -148,7 +148,23 @@ def test_pages(client: httpx.Client, tenant: Tenant) -> None:
     assert len(client.get("/instance/fetchInstances?limit=1").json()) == 1
 
 
-@pytest.mark.parametrize("query", ["page=0", "page=-1", "page=x", "limit=0", "limit=1001", "limit=1.5", "page=²"])
+LONG = "1" + "0" * 30  # after zeros: a number that no database takes
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "page=0",
+        "page=-1",
+        "page=x",
+        "page=²",
+        f"page={LONG}",
+        "limit=0",
+        "limit=1001",
+        "limit=1.5",
+        f"limit=00000{LONG}",
+    ],
+)
 def test_pages_that_are_none(client: httpx.Client, tenant: Tenant, query: str) -> None:
     for path in (f"/openai/find/{tenant.name}", "/instance/fetchInstances"):
         answer = client.get(f"{path}?{query}")
