@@ -218,8 +218,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     `id` and `live` are set for updates and deletes, `spec` for creates and updates. `instance_name` is the target's
     own name of the instance. `commit` is the eight-digit commit of the live mark. `inherited` names the changed
     fields that came from the instance's Settings. `held` says why the change is shown but not applied ("": it is
-    applied). `adopted`: the live object has no mark yet and gets this repository's. `units` names the units of
-    fields where they are not those of YAML.
+    applied). `adopted`: the live object has no mark yet and gets this repository's. `unfounded`: the commit in the mark
+    of what would be deleted never declared it. `units` names the units of fields where they are not those of YAML.
     """
 
     action: Action
@@ -232,6 +232,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     renamed_from: str | None = None
     labels: Mapping[str, str] = {}
     protected: bool = False
+    unfounded: bool = False
     held: str = ""
     adopted: bool = False
     units: Mapping[str, str] = {}
@@ -485,12 +486,15 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sync(msgspec.Struct, frozen=True, kw_only=True):
     """When a target is looked at without being woken: each `interval` (seconds), or at the moments of `schedule`
-    (cron); and the windows in which it may be changed. Both in the time zone of that name."""
+    (cron); and the windows in which it may be changed. Both in the time zone of that name. `prune`: what is declared
+    no more is deleted; `self_heal`: what was moved on the live side is put back."""
 
     interval: float = 60
     schedule: str | None = None
     timezone: str = "UTC"
     windows: tuple[Window, ...] = ()
+    prune: bool = True
+    self_heal: bool = True
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -537,8 +541,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     fetch: float = 60
     name: str = ""
     targets: tuple[Target, ...] = (Target(name="local"),)
-    prune: bool = True
-    self_heal: bool = True
     prices: Mapping[str, Price] = {}
     currency: str = "USD"
     forge: ForgeAt | None = None

@@ -31,6 +31,7 @@ from reconciler.model import (
 from reconciler.plan.own import MARKED, Owned, Pair, own
 from reconciler.plan.same import Around, around, compared, current, plain
 from reconciler.plan.slots import slot_of, slots_of, trigger_of
+from reconciler.plan.staying import blocked, waiting
 
 SENSITIVE: Final = "(sensitive)"
 SECRET_FIELDS: Final = frozenset({"apiKey"})
@@ -38,6 +39,7 @@ SECRET_FIELDS: Final = frozenset({"apiKey"})
 # Fields that are the demo model's where a key is missing and `whenMissing` allows it.
 _REPLACED: Final = frozenset({"baseUrl", "organization", "project"})
 
+_NO_HEALING: Final = "self-healing is off"
 ADOPT: Final = "adopt:"  # of an allowance: the id of a live object that lost its mark
 
 __all__ = [
@@ -67,11 +69,13 @@ class Before(msgspec.Struct, frozen=True, kw_only=True):
     """What git says of earlier commits.
 
     `instances`: YAML names of live instances that are no longer declared but were, by the target's name of them.
-    `objects`: how an object was last applied; absent where its commit is not to be had.
+    `objects`: how an object was last applied; absent where its commit is not to be had. `never`: what the commit in its
+    mark, which is to be had, did not declare.
     """
 
     instances: Mapping[str, str] = {}
     objects: Mapping[Ref, Object] = {}
+    never: frozenset[Ref] = frozenset()
 
 
 def questions(
@@ -127,18 +131,20 @@ def diff(
             changes.append(_create(pair.object, name))
         elif (change := _update(pair, name, before, seen)) is not None:
             if not self_heal and change.fields and all(field.origin == "drift" for field in change.fields):
-                change = msgspec.structs.replace(change, held="self-healing is off")
+                change = msgspec.structs.replace(change, held=_NO_HEALING)
             changes.append(change)
     held = "" if prune else "pruning is off"
     gone = {one.instance for name, one in owned.left.items() if allowed_instance(name, one.instance, allow)}
     users = _users(owned, live, gone)
     deletes = [
-        _delete(ref, one, before.objects.get(ref), held or users.get((ref.kind, one.instance, ref.name), ""))
+        _delete(ref, one, before, held or users.get((ref.kind, one.instance, ref.name), ""))
         for ref, one in owned.orphans
     ]
     for name, one in owned.left.items():
         if allowed_instance(name, one.instance, allow):
-            deletes.append(_delete(Ref("Instance", name, name), one, None, held))
+            deletes.append(_delete(Ref("Instance", name, name), one, before, held))
+    staying = [one for one in (*changes, *deletes) if one.held]
+    deletes = list(waiting(deletes, [one.live for one in staying if one.live is not None]))
     return Plan(
         target=target,
         commit=desired.commit,
@@ -148,7 +154,12 @@ def diff(
         foreign=owned.foreign,
         notes=(*desired.notes, *_notes(owned, changes, deletes, before, allow)),
         ids={pair.object.ref: pair.live.id for pair in owned.pairs if pair.live is not None},
-        faults=(*owned.faults, *_marks_lost(owned, type), *_empty(desired, deletes, allow)),
+        faults=(
+            *owned.faults,
+            *_marks_lost(owned, type),
+            *blocked(type, changes, staying),
+            *_empty(desired, deletes, allow),
+        ),
         strangers=owned.strangers,
         owned=_counted(owned),
         empty=_declares_nothing(desired),
@@ -193,7 +204,8 @@ def _update(pair: Pair, name: str, before: Before, seen: Around) -> Change | Non
     )
 
 
-def _delete(ref: Ref, one: LiveObject, last: Object | None, held: str) -> Change:
+def _delete(ref: Ref, one: LiveObject, before: Before, held: str) -> Change:
+    last = before.objects.get(ref)
     return Change(
         action="delete",
         ref=ref,
@@ -201,6 +213,7 @@ def _delete(ref: Ref, one: LiveObject, last: Object | None, held: str) -> Change
         live=one,
         labels=last.labels if last else {},
         protected=last.protect if last else False,
+        unfounded=ref in before.never,
         held=held,
     )
 
@@ -345,15 +358,20 @@ def _notes(
             f"{'they were' if len(unknown) > 1 else 'it was'} declared at {', '.join(commits)} "
             "(a shallow clone: git fetch --unshallow)"
         )
-    unread = [one for one in deletes if one.ref.kind in MARKED and one.ref not in before.objects]
+    unread = [
+        one
+        for one in deletes
+        if one.ref.kind in MARKED and one.ref not in before.objects and one.ref not in before.never
+    ]
     if unread:
         yield (
-            f"whether {_count(len(unread), 'object')} to be deleted were protected is unknown: "
-            "the commits in their marks cannot be read here"
+            f"whether {_count(len(unread), 'object')} to be deleted {'was' if len(unread) == 1 else 'were'} "
+            "protected is unknown: the commits in their marks cannot be read here"
         )
     for held in sorted({change.held for change in (*changes, *deletes)} - {""}):
         count = sum(change.held == held for change in (*changes, *deletes))
-        yield f"{_count(count, 'change')} shown but not applied: {held}"
+        by_hand = "; `reconciler apply` puts them back" if held == _NO_HEALING else ""
+        yield f"{_count(count, 'change')} shown but not applied: {held}{by_hand}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,8 +1,7 @@
 """The profile of an Evolution API server of 2.3.x, and what only the whole plan for it shows. PURE.
 
 Before it `diff` made the plan; after it `gate` and `order`. That server deletes the bots that use what is deleted, in
-any instance, so nothing goes that somebody still uses; and what stays although it is no longer declared still holds
-its trigger.
+any instance, so nothing goes that somebody still uses.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from reconciler.plan.evolution_fit import fit, keep_whole
 from reconciler.plan.evolution_lower import UNITS, lower
 from reconciler.plan.evolution_raise import raised
 from reconciler.plan.profile import Profile
-from reconciler.plan.slots import slots_of
 
 
 def settle(plan: Plan, desired: Desired, live: Live) -> Plan:
@@ -28,8 +26,8 @@ def settle(plan: Plan, desired: Desired, live: Live) -> Plan:
     changes = tuple(_kept(change, changes, live) for change in changes)
     plan = msgspec.structs.replace(plan, changes=changes)
     notes = tuple(_notes(plan, desired, live))
-    faults = (*_taken(plan), *_with_others(plan, live))
-    return msgspec.structs.replace(plan, notes=(*plan.notes, *notes), faults=(*plan.faults, *faults))
+    faults = (*plan.faults, *_with_others(plan, live))
+    return msgspec.structs.replace(plan, notes=(*plan.notes, *notes), faults=faults)
 
 
 EVOLUTION: Final = Profile(
@@ -115,28 +113,6 @@ def _with_others(plan: Plan, live: Live) -> Iterator[Refusal]:
                 reason=f"{change.ref} has the credentials that {shown} use; the server would delete these with it",
                 remedy="give those instances credentials with another key first",
             )
-
-
-def _taken(plan: Plan) -> Iterator[Refusal]:
-    """What stays although it is no longer declared holds its trigger, and the server refuses a second one."""
-    held = {
-        slot: change
-        for change in plan.changes
-        if change.action == "delete" and change.held and change.live is not None
-        for slot in slots_of("evolution", change.ref.kind, change.instance_name, change.live.spec, "")
-    }
-    for change in plan.changes:
-        if change.action == "delete" or change.held or change.spec is None:
-            continue
-        for slot in slots_of("evolution", change.ref.kind, change.instance_name, change.spec, ""):
-            if slot in held:
-                other = held[slot]
-                yield Refusal(
-                    reason=f"{change.ref} needs what {other.ref} holds ({' '.join(slot[2:])}), which is not deleted: "
-                    f"{other.held}",
-                    remedy="let it be deleted, or change one of them",
-                )
-                break
 
 
 def _notes(plan: Plan, desired: Desired, live: Live) -> Iterator[str]:

@@ -45,6 +45,7 @@ def refusals(plan: Plan, allow: Collection[str], gates: Gates) -> Iterator[Refus
     for change in plan.changes:
         if change.action == "delete" and not change.held:
             yield from _delete(plan, change, allow)
+    yield from _unfounded(plan, allow)
     yield from _brakes(plan, "update", _updates(plan), gates.updates, gates.above, allow)
     if not plan.empty:  # which is refused, or allowed, as a whole
         yield from _brakes(plan, "delete", _deletes(plan), gates.deletes, gates.above, allow)
@@ -70,6 +71,27 @@ def _delete(plan: Plan, change: Change, allow: Collection[str]) -> Iterator[Refu
             reason=f"{change.ref} would be deleted with {len(others)} that others made: {shown}",
             remedy="delete those first, on the target",
         )
+
+
+def _unfounded(plan: Plan, allow: Collection[str]) -> Iterator[Refusal]:
+    """Deletes for a mark that this repository never made: somebody edited it, and the object is most likely another."""
+    found = [change for change in plan.changes if change.unfounded and not change.held]
+    if len(found) <= max((_number(one, "delete") for one in allow), default=0):
+        return
+    for change in found:
+        mark = change.live.mark if change.live else None
+        yield Refusal(
+            reason=f"{change.ref} would be deleted, but the commit in its mark {mark} never declared it: "
+            "was the mark edited?",
+            remedy="put the right name into its mark on the target, or take the mark out; "
+            f"{_permits('delete', len(found))}",
+        )
+
+
+def _permits(action: str, number: int) -> str:
+    return (
+        f"--allow {action}:{number} permits it; for the loop: a commit with the trailer `{TRAILER}: {action}:{number}`"
+    )
 
 
 # --- brakes --------------------------------------------------------------------------------------------------
@@ -116,11 +138,7 @@ def _brakes(
     if total <= max((_number(one, action) for one in allow), default=0):
         return
     for reason in reasons.values():
-        yield Refusal(
-            reason=reason,
-            remedy=f"--allow {action}:{total} permits it; for the loop: a commit with the trailer "
-            f"`{TRAILER}: {action}:{total}`",
-        )
+        yield Refusal(reason=reason, remedy=_permits(action, total))
 
 
 def _all_bots(plan: Plan, instance: str) -> int:

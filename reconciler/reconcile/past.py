@@ -18,7 +18,7 @@ from reconciler.desired.check import read_desired
 from reconciler.desired.config import read_config, target_of
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse, Unavailable
-from reconciler.model import Config, Desired, Object, Target
+from reconciler.model import Config, Desired, Kind, Object, Target
 from reconciler.plan.diff import Before, Question
 from reconciler.plan.own import instance_names
 from reconciler.plan.profile import profile_of
@@ -60,7 +60,7 @@ class Past:
     def objects(self, asked: Collection[Question], former: Mapping[str, str], commit: str | None) -> Before:
         """How each object asked for was last applied. `commit` is the desired one: what it no longer declares was
         last declared somewhere between the mark and it."""
-        found = {}
+        found, never = {}, set()
         instances = frozenset(question.ref.instance for question in asked)
         for question in asked:
             last = self._newest(question.commits)
@@ -72,7 +72,14 @@ class Past:
                 if one.protect and commit is not None:
                     one = self._last_declared(one, last, commit, key, instances)
                 found[question.ref] = one
-        return Before(instances=former, objects=found)
+            elif last is not None and self._declared(last) is not None and self._all_declared(kind):
+                never.add(question.ref)
+        return Before(instances=former, objects=found, never=frozenset(never))
+
+    def _all_declared(self, kind: Kind) -> bool:
+        """Whether what carries a mark was declared: on an Evolution API server rows of credentials stand in for some,
+        and which depends on what was live."""
+        return kind == "Bot" or self._target.type == "runtime"
 
     def _newest(self, commits: tuple[str, ...]) -> str | None:
         """The newest of some commits, as far as this clone has them."""

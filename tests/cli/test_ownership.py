@@ -251,3 +251,17 @@ def test_nothing_is_owned_without_a_mark_of_a_commit_that_declared_it(owner: Own
     assert "1 other instance of the target" in owner("plan", "--detailed-exitcode")
     owner("import", "--instance", "stranger", code=64)
     assert "a `source.name` of its own" in owner.err
+
+
+def test_a_mark_whose_name_was_edited_deletes_nothing_by_itself(owner: Owner, http: httpx.Client) -> None:
+    owner.apply({**line(), "bots/bistro/a.yaml": bot("a", "one"), "bots/bistro/b.yaml": bot("b", "two")})
+    row = rows(http)["[gitops b"]
+    body = {field: row[field] for field in ("botType", "openaiCredsId", "model", "maxTokens", "triggerType")}
+    forged = {**body, "triggerType": "none", "description": row["description"].replace("gitops b@", "gitops zzz@")}
+    http.put(f"/openai/update/{row['id']}/bistro", json=forged).raise_for_status()
+    owner("apply", "--auto-approve", code=3)
+    assert "Bot bistro/zzz would be deleted, but the commit in its mark [gitops zzz@" in owner.err
+    assert "--allow delete:1 permits it" in owner.err
+    assert set(rows(http)) == {"[gitops a", "[gitops zzz"}
+    owner("apply", "--auto-approve", "--allow", "delete:1")
+    assert set(rows(http)) == {"[gitops a", "[gitops b"}

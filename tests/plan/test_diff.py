@@ -239,7 +239,7 @@ def test_a_delete_knows_what_was_protected_and_says_when_it_cannot() -> None:
     assert found.notes == ()
     blind = plan(BASE, running(*BASE, bot("x")))
     assert blind.changes[0].protected is False
-    assert "whether 1 object to be deleted were protected is unknown" in blind.notes[0]
+    assert "whether 1 object to be deleted was protected is unknown" in blind.notes[0]
 
 
 def only(found: Plan) -> Change:

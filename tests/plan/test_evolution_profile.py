@@ -323,17 +323,6 @@ def settled(live: Live, *changes: Change) -> Plan:
     return settle(plan, desired(), live)
 
 
-def test_what_stays_holds_its_trigger() -> None:
-    old = there("Bot", "1", "old", **keyword("a"))
-    new = change("create", None, "new", spec={**bot("new", **keyword("a")).spec, "maxTokens": 5})
-    other = change("create", None, "other", spec={**bot("other", **keyword("b")).spec, "maxTokens": 6})
-    (fault,) = settled(listing(old), change("delete", old, "old", "pruning is off"), new, other).faults
-    assert fault.reason == (
-        "Bot bistro/new needs what Bot bistro/old holds (equals a), which is not deleted: pruning is off"
-    )
-    assert settled(listing(old), change("delete", old, "old"), new).faults == ()
-
-
 def test_rows_that_somebody_uses_stay() -> None:
     account, user = row("r1", "spare"), there("Bot", "1", "one", "Elsewhere", credentialsId="r1")
     gone = change("delete", account, "spare")

@@ -145,6 +145,20 @@ def test_what_many_bots_inherit_counts_once() -> None:
     assert [remedy for _, remedy in refused(own)] == ["update:20"]
 
 
+def test_what_a_mark_never_named_is_not_deleted_by_itself() -> None:
+    was = (*fleet(5), bot("x"), bot("y"))
+    never = frozenset(one.ref for one in was[-2:])
+    plan = diff(desired(*fleet(5)), running(*was), Before(never=never), target="t")
+    assert [reason.partition(",")[0] for reason, _ in refused(plan)] == [
+        "Bot bistro/x would be deleted", "Bot bistro/y would be deleted",
+    ]  # fmt: skip
+    assert plan.notes == ()
+    assert len(refused(plan, {"delete:1"})) == 2
+    assert refused(plan, {"delete:2"}) == []
+    held = diff(desired(*fleet(5)), running(*was), Before(never=never), target="t", prune=False)
+    assert refused(held) == []
+
+
 def test_a_part_is_measured_by_the_whole() -> None:
     wanted, was = fleet(17), (*fleet(17), *(bot(f"x{n}", labels={"team": "x"}) for n in range(3)))
     part = narrow(planned((*wanted, bot("y")), was), labels={"team": "x"})

@@ -126,7 +126,7 @@ async def test_an_object_whose_commit_is_gone_is_still_ones_own_and_deleted_with
     repo.git("gc", "--quiet", "--prune=now")
     found = world.plan()
     assert [(one.action, one.ref.name) for one in found.changes] == [("delete", "a")]
-    assert "whether 1 object to be deleted were protected is unknown" in text(found)
+    assert "whether 1 object to be deleted was protected is unknown" in text(found)
 
 
 async def test_a_shallow_clone_says_that_it_is_one_and_what_to_do(world: World, tmp_path: Path) -> None:

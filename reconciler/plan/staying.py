@@ -1,0 +1,67 @@
+"""What a plan leaves as it is keeps what it holds and what it uses: nothing else can have that, and it stays.
+
+Before it `diff` holds some changes, or `narrow` leaves some out; after it `gate` refuses, or the delete waits. Else a
+plan would look well, and the target would refuse a part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from reconciler.errors import Refusal
+from reconciler.model import Change, LiveObject, TargetType
+from reconciler.plan.slots import slots_of
+
+ELSEWHERE = "it is not in this part of the plan"
+
+
+def blocked(type: TargetType, applied: Iterable[Change], staying: Iterable[Change]) -> Iterator[Refusal]:
+    """What is applied but needs a trigger, a name or whatever else only one may hold, which something staying has."""
+    held = {
+        slot: change
+        for change in staying
+        if change.live is not None
+        for slot in slots_of(type, change.ref.kind, change.instance_name, change.live.spec, change.live.label)
+    }
+    for change in applied if held else ():
+        if change.spec is None:
+            continue
+        has = change.live and slots_of(type, change.ref.kind, change.instance_name, change.live.spec, change.live.label)
+        for slot in slots_of(type, change.ref.kind, change.instance_name, change.spec, change.ref.name):
+            if slot in held and slot not in (has or ()):
+                other = held[slot]
+                yield Refusal(
+                    reason=f"{change.ref} needs what {other.ref} holds ({' '.join(slot[2:])}), "
+                    f"which stays as it is: {other.held or ELSEWHERE}",
+                    remedy=f"let {other.ref.name} be changed too, or change one of them",
+                )
+                break
+
+
+def waiting(changes: Iterable[Change], staying: Iterable[LiveObject]) -> Iterator[Change]:
+    """The changes, with deletes held of what something staying still uses."""
+    left = [one for one in staying if one.kind in ("Bot", "Settings")]
+    for change in changes:
+        user = _user(change, left)
+        if user is not None:
+            held = f"{user.kind} {user.label!r} of {user.instance}, which stays as it is, still uses it"
+            change = msgspec.structs.replace(change, held=held)
+        yield change
+
+
+def _user(change: Change, left: Iterable[LiveObject]) -> LiveObject | None:
+    if change.action != "delete" or change.held or change.live is None:
+        return None
+    gone = change.live
+    for one in left:
+        match change.ref.kind:
+            case "Credentials":
+                here = one.instance == gone.instance and one.spec.get("credentials") == change.ref.name
+                if here or one.spec.get("credentialsId") == gone.id:
+                    return one
+            case "Assistant":
+                if one.instance == gone.instance and one.spec.get("assistantId") == gone.spec["assistantId"]:
+                    return one
+    return None
