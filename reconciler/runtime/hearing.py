@@ -13,7 +13,8 @@ import msgspec
 
 from reconciler.model import Bot, Heard, Line, Session
 from reconciler.store.chats_tables import DONE, NEW, WAITING
-from reconciler.store.leases import ECHO, Claim, Inbound, Settling
+from reconciler.store.leases import Claim, Inbound, Settling
+from reconciler.store.outbox import ECHO
 from reconciler.talk.decide import (
     Action,
     Answer,
@@ -61,7 +62,7 @@ def look(line: Line, claim: Claim, now: float, fresh: Callable[[], str]) -> Look
             continue
         heard = one.heard
         foreign = heard.from_me and not heard.send
-        echo = foreign and (heard.id in claim.carried or (heard.text or "").strip() in claim.said)
+        echo = foreign and claim.echoes(heard)
         if foreign and not echo and claim.in_flight and now < heard.at + ECHO:
             # It may be what is on its way just now, in other words and under an id that is not known yet.
             again_at = min(now + _LOOK_AGAIN, heard.at + ECHO)

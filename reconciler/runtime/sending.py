@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from reconciler.model import Instance, Line
-from reconciler.runtime.channels.push import NotTaken
+from reconciler.runtime.channels.push import SECONDS, NotTaken
 from reconciler.runtime.notices import Notices
 from reconciler.store.chats import Chats
 from reconciler.store.outbox import Push
@@ -81,9 +81,12 @@ class Sender:
         """Waits for the posts that are under way."""
         await asyncio.gather(*self._posting.values())
 
-    async def stop(self) -> None:
-        """Cancels the posts that are under way; they are due again at the next start."""
+    async def stop(self, wait: bool) -> None:
+        """Ends the posts that are under way. With `wait` they may arrive first, in the time that a post has anyway: one
+        that is cut off is due again at the next start, and who takes it sees the message twice."""
         posting = list(self._posting.values())
+        if posting and wait:
+            await asyncio.wait(posting, timeout=SECONDS)
         for task in posting:
             task.cancel()
         await asyncio.gather(*posting, return_exceptions=True)

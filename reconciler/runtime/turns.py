@@ -14,7 +14,8 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from typing import Any, Final, Protocol
 
 from reconciler.egress import Gate
@@ -33,6 +34,7 @@ from reconciler.talk.effective import effective
 
 BATCH: Final = 200  # chats claimed in one transaction
 ATTEMPTS: Final = 5  # at a chat that makes our own code fail
+PATIENCE: Final = 5.0  # seconds between tries to write an answer to a store that is away, at the most
 POLL: Final = 1.0  # seconds between looks at the store that nothing asked for: finds a wake that was lost
 RETENTION: Final = 90 * 24 * 3600  # seconds, where an instance says nothing
 SWEEP: Final = 3600.0  # seconds between sweeps
@@ -77,6 +79,7 @@ class Engine:
         self._webhooks = Webhooks(gate=gate)
         self.sender = Sender(lines, chats, notices, post or self._webhooks, self._log, clock, pause)
         self._working: dict[tuple[str, str], tuple[Claim, asyncio.Task[None]]] = {}
+        self._renewed = -inf  # when the leases of all that is worked on were last renewed by `claim`
         self._woken = asyncio.Event()
         self._stopping, self._stopped = asyncio.Event(), asyncio.Event()  # claim nothing more; do nothing more
         self._ended = asyncio.Event()
@@ -97,7 +100,7 @@ class Engine:
             )
         finally:
             await self._abandon()
-            await self.sender.stop()
+            await self.sender.stop(wait=self._stopped.is_set())
             await self._webhooks.close()
             self._ended.set()
 
@@ -106,7 +109,8 @@ class Engine:
         self._woken.set()
 
     async def stop(self, grace: float) -> None:
-        """Claims nothing more, lets running turns end and be said within `grace` seconds, gives back the rest."""
+        """Claims nothing more, lets running turns end within `grace` seconds and gives back the rest; then lets posts
+        that are under way arrive. What is not said by then is said at the next start."""
         self._stopping.set()
         if working := [task for _, task in self._working.values()]:
             await asyncio.wait(working, timeout=grace)
@@ -120,15 +124,20 @@ class Engine:
         """Claims what is due and starts to work on it."""
         if (room := self._limit - len(self._working)) <= 0:
             return None  # whoever ends next wakes this step
-        claims, due = await self._chats.claim(self._clock(), min(room, BATCH), self._lease)
+        now, mine = self._clock(), ()  # type: float, Sequence[Claim]
+        if now - self._renewed >= self._lease / 3:
+            self._renewed, mine = now, [claim for claim, _ in self._working.values()]
+        claims, due = await self._chats.claim(now, min(room, BATCH), self._lease, mine)
+        if self._stopping.is_set():
+            await self._give_back(claims)
+            return None
         for one in claims:
             if (busy := self._working.get(one.chat)) is not None:
-                # Our own lease ran out, for the store stood still: the new claim waits for the old work to end.
-                if not busy[1].cancelling():
-                    busy[1].cancel()
+                # It was forgotten while its turn runs, and came back: the new claim waits for the old work to end.
+                busy[1].cancel()
                 await self._chats.retry(one, self._clock() + self._pause)
                 continue
-            self._working[one.chat] = (one, asyncio.create_task(self._work(one)))
+            self._begin(one)
         return None if due is None else max(0.0, due - self._clock())
 
     async def idle(self) -> None:
@@ -184,14 +193,30 @@ class Engine:
             ending.cancel()
 
     async def _abandon(self) -> None:
-        """Cancels what is worked on; each gives its chat back."""
-        working = [task for _, task in self._working.values()]
-        for task in working:
-            if not task.cancelling():  # a second cancel would reach the giving back
-                task.cancel()
-        await asyncio.gather(*working, return_exceptions=True)
+        """Cancels what is worked on and gives the chats back. Here and not in the tasks: one that is cancelled before
+        its first step does nothing any more."""
+        working = list(self._working.values())
+        for _, task in working:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in working), return_exceptions=True)
+        await self._give_back([claim for claim, _ in working])
+
+    async def _give_back(self, claims: Sequence[Claim]) -> None:
+        for failed in await asyncio.gather(*map(self._chats.give_back, claims), return_exceptions=True):
+            if failed is not None:  # the lease runs out, and the next process takes it over anyway
+                self._log.error("a chat could not be given back", why=repr(failed))
 
     # --- one chat ----------------------------------------------------------------------------------------------
+
+    def _begin(self, claim: Claim) -> None:
+        task = asyncio.create_task(self._work(claim))
+        self._working[claim.chat] = (claim, task)
+
+        def end(_: asyncio.Task[None]) -> None:
+            del self._working[claim.chat]
+            self._woken.set()
+
+        task.add_done_callback(end)
 
     async def _work(self, claim: Claim) -> None:
         due: tuple[Line, Turn] | None = None
@@ -212,17 +237,12 @@ class Engine:
             if seen.turn is not None:
                 reply = await answer(self._models, self._chats, line, seen.turn, self._clock, self._fresh)
                 await self._finish(claim, seen.turn, reply, DONE)
-        except asyncio.CancelledError:
-            await self._chats.give_back(claim)
-            raise
         except Exception as error:
             await self._fail(claim, due, error)
-        finally:
-            del self._working[claim.chat]
-            self._woken.set()
 
     async def _finish(self, claim: Claim, turn: Turn, reply: Reply, state: int) -> None:
-        """Writes a turn's end. A store that cannot write just now is waited for: the answer is paid for."""
+        """Writes a turn's end. A store that cannot write just now is waited for, however long: the answer is paid for,
+        and nobody else can claim the chat meanwhile."""
         consumed = tuple(one.seq for one in turn.messages)
         done = Ending(
             claim=claim,
@@ -232,7 +252,8 @@ class Engine:
             sayings=reply.sayings,
             record=reply.record,
         )
-        for attempt in range(ATTEMPTS):
+        wait = self._pause
+        while True:
             try:
                 if await self._chats.finish(done, self._clock()):
                     if self._counts is not None:
@@ -240,10 +261,10 @@ class Engine:
                     if reply.sayings:
                         self.sender.said.set()
                 return
-            except Unavailable:
-                if attempt == ATTEMPTS - 1:
-                    raise
-                await asyncio.sleep(self._pause * 2**attempt)
+            except Unavailable as error:
+                self._log.error("an answer waits for the store", why=str(error))
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, PATIENCE)
 
     async def _fail(self, claim: Claim, due: tuple[Line, Turn] | None, error: Exception) -> None:
         """Our own code failed at a chat: tried again later, and given up after `ATTEMPTS` times."""

@@ -145,9 +145,11 @@ class Chats:
         """Gives back every lease of the process that had the file before. How many there were."""
         return await self._db.write(leases.release_all)
 
-    async def claim(self, now: float, limit: int, lease: float) -> tuple[list[leases.Claim], float | None]:
+    async def claim(
+        self, now: float, limit: int, lease: float, mine: Sequence[leases.Claim] = ()
+    ) -> tuple[list[leases.Claim], float | None]:
         """As `leases.claim`."""
-        return await self._db.write(lambda connection: leases.claim(connection, now, limit, lease))
+        return await self._db.write(lambda connection: leases.claim(connection, now, limit, lease, mine))
 
     async def settle(self, done: leases.Settling, now: float) -> bool:
         """As `leases.settle`."""

@@ -66,8 +66,11 @@ class Database:
         self._closed = False
 
     async def write(self, change: Write[T]) -> T:
-        """Runs `change` in a transaction; returns once it is on disk. If it raises, nothing of it is."""
-        return await asyncio.wrap_future(self.submit(change))
+        """Runs `change` in a transaction; returns once it is on disk. If it raises, nothing of it is.
+
+        It is made even if whoever waits for it is cancelled meanwhile: what is written may have been paid for.
+        """
+        return await asyncio.shield(asyncio.wrap_future(self.submit(change)))
 
     def submit(self, change: Write[T]) -> Future[T]:
         """As `write`, for callers that are not asyncio's."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from math import inf
+from typing import Any
 
 import msgspec
 
 from reconciler.model import Heard, Session, Spoken
 from reconciler.store import usage
 from reconciler.store.chats_tables import DONE, NEW, WAITING
-from reconciler.store.outbox import Saying, add_push, drop, intend
+from reconciler.store.outbox import ECHO, Saying, add_push, drop, intend
 
 _SESSION = "id, instance_id, jid, bot_id, status, push_name, history, await_user, failure, created_at, active_at"
 _HISTORY = msgspec.json.Decoder(tuple[Spoken, ...])
-ECHO: Final = 10.0  # seconds for which a message of ours may come back as if a human had said it
 
 
 class Inbound(msgspec.Struct, frozen=True):
@@ -34,8 +34,8 @@ class Inbound(msgspec.Struct, frozen=True):
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """A chat that one worker holds: its newest session, its open messages in order, what time it is for.
 
-    `said` are the texts that were sent in the chat within the last seconds or are on their way, `carried` the ids that
-    the webhook's server gave them: by these an echo is known. `in_flight` says that one is on its way just now.
+    By `said` and `carried` an echo of what was sent in the chat is known: the texts with when they were last on their
+    way, and those ids of the inbox under which the webhook's server took one. `in_flight`: one is on its way just now.
     """
 
     instance_id: str
@@ -46,13 +46,18 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     session: Session | None
     inbox: tuple[Inbound, ...]
-    said: tuple[str, ...] = ()
-    carried: tuple[str, ...] = ()
+    said: Mapping[str, float] = {}
+    carried: frozenset[str] = frozenset()
     in_flight: bool = False
 
     @property
     def chat(self) -> tuple[str, str]:
         return self.instance_id, self.jid
+
+    def echoes(self, heard: Heard) -> bool:
+        """Whether a message is one of ours, come back. It counts when it came, not when it is looked at: it may have
+        waited behind a long turn."""
+        return heard.id in self.carried or self.said.get((heard.text or "").strip(), -inf) > heard.at - ECHO
 
 
 class Settling(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +136,15 @@ def wake(connection: sqlite3.Connection, chat: tuple[str, str]) -> None:
     )
 
 
-def claim(connection: sqlite3.Connection, now: float, limit: int, lease: float) -> tuple[list[Claim], float | None]:
+def claim(
+    connection: sqlite3.Connection, now: float, limit: int, lease: float, mine: Sequence[Claim] = ()
+) -> tuple[list[Claim], float | None]:
     """Takes up to `limit` chats that are due, for `lease` seconds; and when the next one is due.
 
-    A chat whose lease ran out is due again: its worker is taken for dead.
+    A chat whose lease ran out is due again: its worker is taken for dead. `mine` are renewed before: whoever asks is
+    not dead, however long its process or the store stood still.
     """
+    renew(connection, mine, now + lease)
     rows = connection.execute(
         "SELECT instance_id, jid, first_at, turn_at, attempts FROM chats WHERE due_at <= ? ORDER BY due_at LIMIT ?",
         (now, limit),
@@ -147,11 +156,11 @@ def claim(connection: sqlite3.Connection, now: float, limit: int, lease: float) 
             "UPDATE chats SET leased = 1, epoch = ?, due_at = ? WHERE instance_id = ? AND jid = ?",
             [(epoch, now + lease, row[0], row[1]) for row in rows],
         )
-        claims = [_claimed(connection, row, epoch, now) for row in rows]
+        claims = [_claimed(connection, row, epoch) for row in rows]
     return claims, connection.execute("SELECT min(due_at) FROM chats WHERE due_at IS NOT NULL").fetchone()[0]
 
 
-def _claimed(connection: sqlite3.Connection, row: tuple[Any, ...], epoch: int, now: float) -> Claim:
+def _claimed(connection: sqlite3.Connection, row: tuple[Any, ...], epoch: int) -> Claim:
     instance_id, jid, first_at, turn_at, attempts = row
     chat = (instance_id, jid)
     inbox = tuple(
@@ -176,18 +185,20 @@ def _claimed(connection: sqlite3.Connection, row: tuple[Any, ...], epoch: int, n
             chat,
         )
     )
-    said: tuple[str, ...] = ()
-    carried: tuple[str, ...] = ()
+    said: dict[str, float] = {}
+    carried: frozenset[str] = frozenset()
     flying: list[Any] = []
-    if any(one.heard.from_me and not one.heard.send for one in inbox):
-        recent = connection.execute(
-            "SELECT text, carried_as FROM messages WHERE instance_id = ? AND jid = ? AND (bot_id IS NOT NULL OR send)"
-            " AND max(at, coalesce(carried_at, 0)) > ?",
-            (*chat, now - ECHO),
+    if ours := [one.heard for one in inbox if one.heard.from_me and not one.heard.send]:
+        sent = connection.execute(
+            "SELECT text, carried_as, max(at, coalesce(carried_at, 0)) AS last FROM messages WHERE instance_id = ?"
+            " AND jid = ? AND (bot_id IS NOT NULL OR send)"
+            " AND (last > ? OR carried_as IN (SELECT value FROM json_each(?))) ORDER BY last",
+            (*chat, min(heard.at for heard in ours) - ECHO, msgspec.json.encode([heard.id for heard in ours]).decode()),
         ).fetchall()
         flying = connection.execute("SELECT text FROM pushes WHERE instance_id = ? AND jid = ?", chat).fetchall()
-        said = tuple(found[0].strip() for found in (*recent, *flying) if found[0] is not None)
-        carried = tuple(found[1] for found in recent if found[1] is not None)
+        said = {text.strip(): last for text, _, last in sent if text is not None}
+        said |= dict.fromkeys((text.strip() for (text,) in flying), inf)
+        carried = frozenset(id for _, id, _ in sent if id is not None)
     return Claim(
         instance_id=instance_id,
         jid=jid,
@@ -255,12 +266,12 @@ def settle(connection: sqlite3.Connection, done: Settling, now: float) -> bool:
 def finish(connection: sqlite3.Connection, done: Ending, now: float) -> bool:
     """Ends a turn: messages consumed, session remembered, reply intended, next wake. False: the lease is another's.
 
-    If the session is no longer open nothing is said and nothing remembered, but the messages are consumed.
+    If the session is no longer open nothing is said and nothing remembered, but the messages are consumed. If it went
+    with its bot they are heard anew: another bot may take them. (Whoever switches a chat discards what waits.)
     """
     one, session = done.claim, done.session
     if not held(connection, one):
         return False
-    connection.executemany("UPDATE messages SET state = ? WHERE seq = ?", [(done.state, seq) for seq in done.consumed])
     kept = connection.execute(
         "UPDATE sessions SET history = ?, await_user = ?, failure = ?, active_at = max(active_at, ?)"
         " WHERE id = ? AND status = 'opened'",
@@ -269,6 +280,12 @@ def finish(connection: sqlite3.Connection, done: Ending, now: float) -> bool:
     if done.record is not None:
         usage.keep(connection, session, done.record, now)
     connection.execute("DELETE FROM memos WHERE session_id = ?", (session.id,))
+    gone = not kept.rowcount and not _there(connection, session.id)
+    after, least = (NEW, WAITING) if gone else (done.state, NEW)
+    connection.executemany(
+        "UPDATE messages SET state = ? WHERE seq = ? AND state >= ? AND state < 2",
+        [(after, seq, least) for seq in done.consumed],
+    )
     if kept.rowcount and done.sayings:
         intend(connection, one.chat, session.id, session.bot_id, done.sayings, now)
     release(connection, one, None, None, 0)
@@ -362,6 +379,10 @@ def _unmoved(connection: sqlite3.Connection, one: Claim) -> bool:
     ).fetchone()
     before = None if one.session is None else (one.session.id, one.session.status)
     return (None if row is None else tuple(row)) == before
+
+
+def _there(connection: sqlite3.Connection, session_id: str) -> bool:
+    return connection.execute("SELECT 1 FROM sessions WHERE id = ?", (session_id,)).fetchone() is not None
 
 
 def _start(connection: sqlite3.Connection, session: Session) -> None:

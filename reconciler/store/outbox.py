@@ -18,6 +18,7 @@ import msgspec
 
 from reconciler.store.chats_tables import DONE, NEW
 
+ECHO: Final = 10.0  # seconds for which a message of ours may come back as if a human had said it
 _HOLD: Final = 0.05  # seconds until a message is tried again that waits for a human's message to be looked at
 
 
@@ -78,19 +79,31 @@ def say(
     """Says what is due in the instances of `hooked`; the chats whose transcript grew, and when the next is due.
 
     `hooked` tells which instances have a webhook. What belongs to a session that is not open any more is dropped.
-    While a human's message of the chat was not looked at yet, nothing is said: it may be a take-over.
+    While a human's message of the chat was not looked at yet, nothing is said: it may be a take-over. It is none if it
+    is what was just sent: a reply's next part does not wait for the turn that runs meanwhile.
     """
     rows = connection.execute(
         "SELECT o.seq, o.instance_id, o.jid, o.id, o.session_id, o.bot_id, o.text, o.media_url, s.status,"
         " EXISTS (SELECT 1 FROM messages m WHERE m.instance_id = o.instance_id AND m.jid = o.jid AND m.state < 2"
-        " AND m.state = ? AND m.from_me) AS held FROM outbox o LEFT JOIN sessions s ON s.id = o.session_id"
+        " AND m.state = ? AND m.from_me AND (m.send OR NOT EXISTS (SELECT 1 FROM messages ours"
+        " WHERE ours.instance_id = m.instance_id AND ours.jid = m.jid AND (ours.bot_id IS NOT NULL OR ours.send)"
+        " AND (ours.carried_as = m.id OR ours.text = m.text AND max(ours.at, coalesce(ours.carried_at, 0)) > m.at - ?)"
+        "))) AS held FROM outbox o LEFT JOIN sessions s ON s.id = o.session_id"
         " WHERE o.due_at <= ? ORDER BY o.due_at, o.seq LIMIT ?",
-        (NEW, now, limit),
+        (NEW, ECHO, now, limit),
     ).fetchall()
     said: dict[tuple[str, str], None] = {}
+    waiting: set[tuple[str, str]] = set()
     for seq, instance_id, jid, id, session_id, bot_id, text, media_url, status, held in rows:
+        if (instance_id, jid) in waiting:
+            continue
         if status == "opened" and (held or instance_id not in hooked):
-            connection.execute("UPDATE outbox SET due_at = ? WHERE seq = ?", (now + _HOLD, seq))
+            # With all that the chat's bot has to say after it: its order is that of the times.
+            connection.execute(
+                "UPDATE outbox SET due_at = max(due_at, ?) WHERE instance_id = ? AND jid = ?",
+                (now + _HOLD, instance_id, jid),
+            )
+            waiting.add((instance_id, jid))
             continue
         connection.execute("DELETE FROM outbox WHERE seq = ?", (seq,))
         if status != "opened":

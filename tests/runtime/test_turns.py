@@ -95,6 +95,20 @@ async def _answer(text):
     return Answer(text)
 
 
+def thinks(stand, text):
+    """Has the model answer only when it is let; gives the events that it thinks, and that it may answer."""
+    thinking, may = asyncio.Event(), asyncio.Event()
+
+    async def slow(account, request):
+        stand.model.requests.append(request)
+        thinking.set()
+        await may.wait()
+        return Answer(text)
+
+    stand.model.answer = slow
+    return thinking, may
+
+
 async def test_finish_ends_without_a_word(stand):
     await stand.bots(everyone(keyword_finish="Stop", debounce_time=0))
     await stand.talk("hi")
@@ -183,14 +197,7 @@ async def test_change_status(stand):
 
 async def test_status_switched_while_the_model_thinks(stand):
     await stand.bots(everyone(debounce_time=0, delay_message=0))
-    thinking, answer = asyncio.Event(), asyncio.Event()
-
-    async def slow(account, request):
-        thinking.set()
-        await answer.wait()
-        return Answer("late")
-
-    stand.model.answer = slow
+    thinking, answer = thinks(stand, "late")
     await stand.hear("hi")
     await stand.engine.claim()
     await thinking.wait()
@@ -204,25 +211,17 @@ async def test_status_switched_while_the_model_thinks(stand):
 
 async def test_a_message_during_a_turn_starts_the_next(stand):
     await stand.bots(everyone(debounce_time=0, delay_message=0))
-    thinking, answer, seen = asyncio.Event(), asyncio.Event(), []
-
-    async def slow(account, request):
-        seen.append(request.messages[-1].text)
-        thinking.set()
-        await answer.wait()
-        return Answer("ok")
-
-    stand.model.answer = slow
+    thinking, answer = thinks(stand, "ok")
     await stand.hear("one")
     await stand.engine.claim()
     await thinking.wait()
     await stand.hear("two")
     await stand.engine.claim()
-    assert seen == ["one"]
+    assert stand.model.asked == ["one"]
     answer.set()
     await stand.work()
     await stand.later(1)
-    assert seen == ["one", "two"]
+    assert stand.model.asked == ["one", "two"]
 
 
 async def test_chats_do_not_wait_for_one_another(stand):
@@ -238,11 +237,12 @@ async def test_chats_do_not_wait_for_one_another(stand):
     await stand.hear("x", jid="stuck")
     await stand.hear("y", jid="free")
     await stand.engine.claim()
-    for _ in range(200):
-        await asyncio.sleep(0.01)
+
+    async def said():
         await stand.engine.sender.say()
-        if await stand.replies("free"):
-            break
+        return await stand.replies("free")
+
+    await polled(said)
     assert await stand.replies("free") == ["ok"]
     never.set()
     await stand.engine.idle()
@@ -339,6 +339,50 @@ async def test_a_store_that_is_away_for_a_moment_costs_no_answer(stand, monkeypa
     assert stand.model.asked == ["hi"]
 
 
+async def test_an_answer_waits_for_the_store_however_long_it_is_away(stand, monkeypatch):
+    stand.engine = stand.new_engine(pause=0.001, lease=5)
+    await stand.bots(everyone(delay_message=0))
+    real, fails = stand.chats.finish, [Unavailable("disk full")] * (2 * ATTEMPTS)
+
+    async def finish(done, now):
+        if fails:
+            stand.now += 2  # longer than the lease, in sum
+            raise fails.pop()
+        return await real(done, now)
+
+    monkeypatch.setattr(stand.chats, "finish", finish)
+    await stand.talk("hi")
+    assert await stand.replies() == ["re: hi"]
+    assert stand.model.asked == ["hi"]
+
+
+async def test_a_bot_that_is_deleted_while_its_model_thinks_leaves_the_message_to_another(stand):
+    await stand.bots(everyone("a", debounce_time=0, delay_message=0))
+    thinking, answer = thinks(stand, "late")
+    await stand.hear("hi")
+    await stand.engine.claim()
+    await thinking.wait()
+    await stand.bots(everyone("b", debounce_time=0, delay_message=0))
+    del stand.model.answer
+    answer.set()
+    await stand.later(1)
+    assert await stand.replies() == ["re: hi"]
+    assert (await stand.session()).bot_id == "b"
+
+
+async def test_a_chat_that_is_forgotten_and_comes_back_while_its_model_thinks(stand):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    thinking, _ = thinks(stand, "of somebody forgotten")
+    await stand.hear("hi")
+    await stand.engine.claim()
+    await thinking.wait()
+    assert await stand.chats.forget("inst", "ana") == 1
+    del stand.model.answer
+    await stand.talk("I am new")
+    assert await stand.replies() == ["re: I am new"]
+    assert [entry.text for entry in (await stand.session()).history] == ["I am new", "re: I am new"]
+
+
 async def test_a_deleted_bot_ends_its_session_and_the_message_is_a_first_one(stand):
     await stand.bots(everyone("a"))
     await stand.talk("hi")
@@ -415,107 +459,189 @@ async def test_a_lease_that_ran_out_cannot_write(stand):
     assert await stand.replies() == ["re: hi", "re: next"]
 
 
-async def test_a_chat_that_is_still_worked_on_is_not_worked_on_twice(stand):
+async def test_a_turn_outlasts_a_process_that_stood_still(stand):
     stand.engine = stand.new_engine(lease=5)
     await stand.bots(everyone(debounce_time=0, delay_message=0))
-    at_once = most = 0
-
-    async def slow(account, request):
-        nonlocal at_once, most
-        at_once += 1
-        most = max(most, at_once)
-        try:
-            await asyncio.sleep(0.05)
-        finally:
-            at_once -= 1
-        return Answer("ok")
-
-    stand.model.answer = slow
+    thinking, may = thinks(stand, "ok")
     await stand.hear("hi")
     await stand.engine.claim()
-    await asyncio.sleep(0.01)
-    stand.now += 6
-    await stand.engine.claim()
-    await stand.engine.idle()
-    await stand.later(3)
-    assert most == 1
+    await thinking.wait()
+    for _ in range(3):
+        stand.now += 60
+        await stand.engine.claim()
+    may.set()
+    await stand.later(1)
+    assert stand.model.asked == ["hi"], "what is paid for once is not asked again"
     assert await stand.replies() == ["ok"]
 
 
-async def test_runs_stops_and_gives_back(stand):
+async def polled(condition):
+    """Waits until a condition, asked again and again, holds."""
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - a store has no event for it
+            await asyncio.sleep(0.005)
+
+
+async def test_runs_stops_and_gives_back(stand, monkeypatch):
     stand.engine = stand.new_engine(lease=0.3)
     await stand.bots(everyone(debounce_time=0, delay_message=0))
-    started, never = asyncio.Event(), asyncio.Event()
+    renewed, real = asyncio.Event(), stand.chats.renew
 
-    async def stuck(account, request):
-        started.set()
-        await never.wait()
+    async def renew(claims, until):
+        await real(claims, until)
+        renewed.set()
 
-    stand.model.answer = stuck
+    monkeypatch.setattr(stand.chats, "renew", renew)
+    thinks(stand, "never")
     running = asyncio.create_task(stand.engine.run())
-    with stand.notices.listen(("inst", "ana")) as news:
-        await stand.hear("hi")
-        stand.engine.wake()
-        await asyncio.wait_for(news.wait(), 5)
-    await asyncio.wait_for(started.wait(), 5)
-    await asyncio.sleep(0.2)  # long enough for a renewal
-    await stand.engine.stop(0.05)
-    await asyncio.wait_for(running, 5)
+    async with asyncio.timeout(30):
+        with stand.notices.listen(("inst", "ana")) as news:
+            await stand.hear("hi")
+            stand.engine.wake()
+            await news.wait()
+        await renewed.wait()
+        await stand.engine.stop(0.01)
+        await running
     del stand.model.answer
     stand.engine = stand.new_engine()
     await stand.work()
     assert await stand.replies() == ["re: hi"]
 
 
-async def test_a_running_turn_ends_and_is_said_within_the_grace(stand):
-    stand.engine = stand.new_engine(lease=0.3)
+async def test_a_running_turn_ends_within_the_grace_and_is_said(stand):
     await stand.bots(everyone(debounce_time=0, delay_message=0))
-    started, may = asyncio.Event(), asyncio.Event()
-
-    async def slow(account, request):
-        started.set()
-        await may.wait()
-        return Answer("at last")
-
-    stand.model.answer = slow
+    thinking, may = thinks(stand, "at last")
     running = asyncio.create_task(stand.engine.run())
     await stand.hear("hi")
-    await asyncio.wait_for(started.wait(), 5)
-    stopping = asyncio.create_task(stand.engine.stop(20))
-    await asyncio.sleep(0.1)  # time enough for a stop that does not wait
-    assert not stopping.done()
-    may.set()
-    await asyncio.wait_for(stopping, 5)
-    await asyncio.wait_for(running, 5)
-    stand.model.answer = None  # asked once: what was paid for is kept
+    async with asyncio.timeout(30):
+        await thinking.wait()
+        stopping = asyncio.create_task(stand.engine.stop(20))
+        await stand.engine._stopping.wait()
+        for _ in range(20):  # of the loop: a stop that does not wait is over by then, or has cancelled the turn
+            await asyncio.sleep(0)
+        assert not stopping.done()
+        may.set()
+        await stopping
+        await running
     stand.engine = stand.new_engine()
     await stand.work()
+    assert stand.model.asked == ["hi"]
     assert await stand.replies() == ["at last"]
 
 
-async def test_a_chat_is_given_back_even_by_a_store_that_takes_its_time(stand, monkeypatch):
+async def test_chats_are_given_back_even_by_a_store_that_takes_its_time(stand, monkeypatch):
     await stand.bots(everyone(debounce_time=0, delay_message=0))
-    started, never, real = asyncio.Event(), asyncio.Event(), stand.chats.give_back
-
-    async def stuck(account, request):
-        started.set()
-        await never.wait()
+    real = stand.chats.give_back
 
     async def slow(claim):
-        await asyncio.sleep(0.1)
+        for _ in range(50):
+            await asyncio.sleep(0)
         await real(claim)
 
-    stand.model.answer = stuck
+    thinking, _ = thinks(stand, "never")
     monkeypatch.setattr(stand.chats, "give_back", slow)
     running = asyncio.create_task(stand.engine.run())
     await stand.hear("hi")
-    await asyncio.wait_for(started.wait(), 5)
-    await asyncio.wait_for(asyncio.gather(stand.engine.stop(0.01), stand.engine.stop(0.02)), 5)
-    await asyncio.wait_for(running, 5)
+    async with asyncio.timeout(30):
+        await thinking.wait()
+        await asyncio.gather(stand.engine.stop(0), stand.engine.stop(0.01))
+        await running
     del stand.model.answer
     stand.engine = stand.new_engine()
     await stand.work()
     assert await stand.replies() == ["re: hi"]
+
+
+async def test_what_is_claimed_while_it_stops_is_given_back(stand, monkeypatch):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    asked, may, real = asyncio.Event(), asyncio.Event(), stand.chats.claim
+
+    async def slow(*arguments):
+        found = await real(*arguments)
+        asked.set()
+        await may.wait()
+        return found
+
+    monkeypatch.setattr(stand.chats, "claim", slow)
+    await stand.hear("hi")
+    running = asyncio.create_task(stand.engine.run())
+    async with asyncio.timeout(30):
+        await asked.wait()
+        stopping = asyncio.create_task(stand.engine.stop(20))
+        await stand.engine._stopped.wait()
+        may.set()
+        await stopping
+        await running
+    assert stand.model.asked == []
+    assert await stand.db.read(lambda c: tuple(c.execute("SELECT leased, due_at FROM chats").fetchone())) == (0, 0)
+
+
+async def test_a_chat_that_could_not_be_given_back_is_taken_over_at_the_next_start(stand, monkeypatch):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+
+    async def away(claim):
+        raise Unavailable("disk full")
+
+    monkeypatch.setattr(stand.chats, "give_back", away)
+    thinking, _ = thinks(stand, "never")
+    running = asyncio.create_task(stand.engine.run())
+    await stand.hear("hi")
+    async with asyncio.timeout(30):
+        await thinking.wait()
+        await stand.engine.stop(0)
+        await running
+    del stand.model.answer
+    stand.engine = stand.new_engine()
+    await stand.chats.take_over()
+    await stand.work()
+    assert await stand.replies() == ["re: hi"]
+
+
+async def test_a_post_under_way_arrives_before_the_engine_has_stopped(stand):
+    """Cut off, it would be posted again at the next start."""
+    await stand.bots(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://hook"})
+    begun, may, posted = asyncio.Event(), asyncio.Event(), []
+
+    async def post(instance, push):
+        begun.set()
+        await may.wait()
+        posted.append(push.text)
+
+    stand.post = post
+    running = asyncio.create_task(stand.engine.run())
+    await stand.hear("hi")
+    async with asyncio.timeout(30):
+        await begun.wait()
+        stopping = asyncio.create_task(stand.engine.stop(0))
+        await stand.engine._stopped.wait()
+        may.set()
+        await stopping
+        await running
+    stand.engine = stand.new_engine()
+    await stand.later(1)
+    assert posted == ["re: hi"]
+
+
+async def test_a_post_that_never_arrives_is_cut_off_and_due_again(stand, monkeypatch):
+    monkeypatch.setattr("reconciler.runtime.sending.SECONDS", 0.01)
+    await stand.bots(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://hook"})
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def post(instance, push):
+        begun.set()
+        await never.wait()
+
+    stand.post = post
+    running = asyncio.create_task(stand.engine.run())
+    await stand.hear("hi")
+    async with asyncio.timeout(30):
+        await begun.wait()
+        await stand.engine.stop(0)
+        await running
+    del stand.post
+    stand.engine = stand.new_engine()
+    await stand.work()
+    assert [text for _, text in stand.posted] == ["re: hi"]
 
 
 async def test_errors_of_a_step_do_not_end_the_engine(stand, monkeypatch):
@@ -531,10 +657,7 @@ async def test_errors_of_a_step_do_not_end_the_engine(stand, monkeypatch):
     monkeypatch.setattr(stand.chats, "claim", claim)
     await stand.hear("hi")
     running = asyncio.create_task(stand.engine.run())
-    for _ in range(300):
-        if await stand.replies():
-            break
-        await asyncio.sleep(0.01)
+    await polled(stand.replies)
     await stand.engine.stop(1)
     await running
     assert await stand.replies() == ["re: hi"]
@@ -620,6 +743,31 @@ async def test_in_flight_it_is_known_by_its_text_at_once(hooked):
     await hooked.engine.sender.idle()
     hooked.now += 9
     await hooked.hear("re: hi", from_me=True)
+    await look(hooked)
+    assert (await hooked.session()).status == "opened"
+
+
+async def test_an_echo_that_waited_behind_a_long_turn_is_still_our_own(hooked):
+    await hooked.talk("hi", seconds=1)
+    thinking, may = thinks(hooked, "at last")
+    await hooked.hear("more")
+    await hooked.engine.claim()
+    await thinking.wait()
+    await hooked.hear("re: hi", from_me=True)
+    hooked.now += 60
+    may.set()
+    await hooked.later(1)
+    assert (await hooked.session()).status == "opened"
+    assert await hooked.replies() == ["re: hi", "at last"]
+
+
+async def test_an_echo_that_comes_late_is_known_by_its_id(hooked):
+    landed, took = await said_and_flying(hooked)
+    took.append("WA1")
+    landed.set()
+    await hooked.engine.sender.idle()
+    hooked.now += 3600
+    await hooked.hear("re: *hi*", id="WA1", from_me=True)
     await look(hooked)
     assert (await hooked.session()).status == "opened"
 

@@ -153,6 +153,11 @@ class ChatsContract:
         assert (await world.another().claim(NOW + LEASE + 1, 10, LEASE))[0] == []
         assert await world.chats.finish(ending(claim, own, "re"), NOW + LEASE + 1)
 
+    async def test_whoever_claims_keeps_what_it_works_on_however_long_it_stood_still(self, world):
+        claim, own = await begun(world.chats)
+        assert await world.chats.claim(NOW + 5 * LEASE, 10, LEASE, [claim]) == ([], NOW + 6 * LEASE)
+        assert await world.chats.finish(ending(claim, own, "re"), NOW + 5 * LEASE)
+
     async def test_a_worker_that_was_only_paused_writes_nothing_when_it_wakes(self, world):
         claim, own = await begun(world.chats)
         other = world.another()
@@ -296,14 +301,40 @@ class ChatsContract:
         await world.chats.say(HOOKED, NOW, 10)
         await world.another().accept([heard("WA1", from_me=True, at=NOW + 60)])
         again = await claimed(world.chats, NOW + 60)
-        assert (again.said, again.carried, again.in_flight) == (("re",), (), True)
+        assert again.in_flight
+        assert not again.echoes(heard("WA1", text="other", at=NOW + 60))
+        assert again.echoes(heard("WA9", text=" re", at=NOW + 60)), "on its way it is known by its text, however long"
         await world.chats.give_back(again)
         (push,), _ = await world.chats.due_pushes(NOW + 60, 10)
         await world.chats.end_push(push.seq, None, NOW + 60, "WA1")
-        again = await claimed(world.chats, NOW + 61)
-        assert (again.said, again.carried, again.in_flight) == (("re",), ("WA1",), False)
-        await world.chats.give_back(again)
-        assert (await claimed(world.chats, NOW + 71)).said == ()
+        again = await claimed(world.chats, NOW + 500)
+        assert not again.in_flight
+        assert again.echoes(heard("WA1", text="other", at=NOW + 400)), "by its id it is known whenever it comes"
+        for id, seconds, ours in (("WA9", 69, True), ("WA9", 71, False)):
+            assert again.echoes(heard(id, text="re", at=NOW + seconds)) is ours, "it counts when the message came"
+
+    async def test_what_was_just_sent_and_comes_back_holds_no_reply(self, world):
+        claim, own = await begun(world.chats)
+        await world.chats.finish(ending(claim, own, "one", "two", "three", delay=1.0), NOW)
+        for number, echo in enumerate([heard("e1", text="one", from_me=True), heard("WA2", text="?", from_me=True)], 1):
+            assert (await world.chats.say(HOOKED, NOW + number, 10))[0] == [("inst", "ana")]
+            (push,), _ = await world.chats.due_pushes(NOW + number, 10)
+            await world.chats.end_push(push.seq, None, NOW + number, f"WA{number}")
+            await world.chats.accept([msgspec.structs.replace(echo, at=NOW + number)])
+        assert (await world.chats.say(HOOKED, NOW + 3, 10))[0] == [("inst", "ana")]
+        assert await said(world.chats) == ["one", "two", "three"]
+
+    async def test_parts_that_were_held_keep_their_order(self, world):
+        claim, own = await begun(world.chats)
+        await world.chats.finish(ending(claim, own, "one", "two", delay=0.01), NOW)
+        await world.chats.accept([heard("h1", from_me=True)])
+        assert (await world.chats.say(PLAIN, NOW + 0.01, 10))[0] == []
+        again = await claimed(world.chats)
+        await world.chats.settle(settling(again, hold=False, turn_at=None, states={again.inbox[0].seq: DONE}), NOW)
+        due: float | None = NOW + 0.01
+        while due is not None:
+            _, due = await world.chats.say(PLAIN, due + 0.01, 10)
+        assert await said(world.chats) == ["one", "two"]
 
     # --- what goes ---------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -79,19 +80,40 @@ def test_a_failed_migration_closes_the_file(tmp_path: Path) -> None:
         Database(tmp_path / "a.db", broken)
 
 
-async def test_a_cancelled_write_is_left_out(tmp_path: Path) -> None:
-    db = Database(tmp_path / "a.db", migrate)
-    blocker = asyncio.Event()
-    loop = asyncio.get_running_loop()
+class Blocked:
+    """A write that holds the writer's thread until it is let go."""
 
-    def slow(_: sqlite3.Connection) -> None:
-        asyncio.run_coroutine_threadsafe(blocker.wait(), loop).result(5)
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
 
+    def __call__(self, _: sqlite3.Connection) -> None:
+        self.begun.set()
+        assert self.go.wait(20)
+
+
+async def test_a_write_that_is_taken_back_is_left_out(tmp_path: Path) -> None:
+    db, slow = Database(tmp_path / "a.db", migrate), Blocked()
     first = asyncio.ensure_future(db.write(slow))
-    await asyncio.sleep(0.05)
+    await asyncio.to_thread(slow.begun.wait, 20)
     waiting = db.submit(insert(7))  # type: ignore[arg-type]
     assert waiting.cancel()
-    blocker.set()
+    slow.go.set()
     await first
     assert await db.read(count) == 0
+    db.close()
+
+
+async def test_a_write_is_made_though_whoever_asked_for_it_was_cancelled(tmp_path: Path) -> None:
+    db, slow = Database(tmp_path / "a.db", migrate), Blocked()
+    first = asyncio.ensure_future(db.write(slow))
+    await asyncio.to_thread(slow.begun.wait, 20)
+    asked = asyncio.ensure_future(db.write(insert(7)))
+    await asyncio.sleep(0)  # it is queued in its first step
+    assert db._writes.qsize() == 1
+    asked.cancel()
+    slow.go.set()
+    await asyncio.gather(first, asked, return_exceptions=True)
+    assert asked.cancelled()
+    await db.write(insert(8))
+    assert await db.read(count) == 2
     db.close()
