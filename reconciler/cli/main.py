@@ -12,7 +12,7 @@ import typer
 
 from reconciler import __version__
 from reconciler.cli.context import context
-from reconciler.cli.output import put, show_error
+from reconciler.cli.output import outlasting_readers, put, show_error
 from reconciler.cli.plain import take_plain_values
 from reconciler.errors import EXIT_MISUSE, ReconcilerError
 
@@ -103,6 +103,11 @@ def _start_quickly(asked: str | None) -> None:
 
 def run(arguments: list[str] | None = None) -> None:
     """The console script: runs a command and exits with the code of docs/cli.md."""
+    with outlasting_readers():
+        _run(arguments)
+
+
+def _run(arguments: list[str] | None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     asked = _asked(given)
     _start_quickly(asked)
@@ -114,9 +119,6 @@ def run(arguments: list[str] | None = None) -> None:
         sys.exit(EXIT_MISUSE)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
     except ReconcilerError as error:
         sys.exit(show_error(error, debug=context.debug))
     except Exception as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import msgspec
 
@@ -23,6 +26,48 @@ class Format(StrEnum):
 
     text = "text"
     json = "json"
+
+
+class _Outlasting:
+    """A stream whose reader may go: from then on what is written goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            return self._let_go(len(text))
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._let_go(0)
+
+    def _let_go(self, written: int) -> int:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._stream.fileno())
+        os.close(nowhere)
+        return written
+
+
+@contextmanager
+def outlasting_readers() -> Iterator[None]:
+    """While it lasts nobody who stops reading, as `head` does, ends the command: it goes on to its own exit code.
+
+    An apply is not left half done, a loop does not end, and `validate | head` does not hide that there are problems.
+    """
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast("TextIO", _Outlasting(stream)) if stream else stream for stream in streams)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
 
 
 def console(*, stderr: bool = False) -> Console:

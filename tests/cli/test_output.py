@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from reconciler.cli import output
+from reconciler.cli.main import run
 from reconciler.errors import InvalidBots, Misuse, PlanRefused, Problem, Refusal
 from reconciler.model import Secret
 
@@ -60,6 +63,26 @@ def test_a_bug_is_one_line_and_its_traceback_is_kept(tmp_path: Path, capsys: pyt
     assert output.show_error(broken(), debug=True) == 70
     assert "Traceback" in capsys.readouterr().err
     assert "Traceback" in (tmp_path / "log").read_text()
+
+
+def test_whoever_stops_reading_does_not_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as closed:
+        monkeypatch.setattr(sys, "stdout", closed)
+        monkeypatch.setattr(sys, "stderr", closed)
+        assert ended("schema") == 0
+        assert ended("plan", "--help") == 0
+        assert ended("plan", "--nope") == 64
+        assert ended("validate", "nope") == 64
+        assert sys.stdout is closed
+
+
+def ended(*arguments: str) -> object:
+    """The exit code of a command in this process."""
+    with pytest.raises(SystemExit) as caught:
+        run(list(arguments))
+    return caught.value.code
 
 
 def test_json_shows_a_secrets_mask_only(capsys: pytest.CaptureFixture[str]) -> None:
