@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from reconciler.desired.beside import Beside
 from reconciler.desired.cache import Cache, Kept
 from reconciler.desired.files import Files, Lack
 from reconciler.desired.keys import keys_in
@@ -71,16 +72,23 @@ class Documents:
         for path, lack in {**lacking, **more}.items():
             self._whole(path, f"the file {_LACKS[lack]}")
         found: list[Declared] = []
-        for path, kept in known.items():
-            if kept is not None:
-                found += [Declared(path, n, one.line, one.column, one.data) for n, one in enumerate(kept)]
-            elif path in contents:
-                declared, sound = self._parse(path, contents[path], patches)
-                found += declared
-                if sound:
-                    keep = [Kept(one.line, one.column, one.data) for one in declared]
-                    self._cache.keep_documents(role + ids[path], keep)
+        with Beside(contents, patches) as beside:
+            for path, kept in known.items():
+                if kept is None and (kept := beside.get(path)) is not None:
+                    self._cache.keep_documents(role + ids[path], kept)
+                if kept is not None:
+                    found += [Declared(path, n, one.line, one.column, one.data) for n, one in enumerate(kept)]
+                elif path in contents:
+                    declared, sound = self._parse(path, contents[path], patches)
+                    found += declared
+                    if sound:
+                        self._cache.keep_documents(role + ids[path], _kept(declared))
         return found
+
+    def sound(self, path: str, content: bytes, patches: bool) -> list[Kept] | None:
+        """The documents of one file as the cache keeps them; None where anything is wrong with it."""
+        declared, sound = self._parse(path, content, patches)
+        return _kept(declared) if sound else None
 
     def texts(self, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         """The texts of files that documents name, and for the others what is wrong with them.
@@ -171,6 +179,10 @@ class Documents:
     def _whole(self, path: str, message: str, hint: str = "") -> None:
         self.problems.append(Problem(path=shown(path), message=message, hint=hint))
         self.complete = False
+
+
+def _kept(declared: list[Declared]) -> list[Kept]:
+    return [Kept(one.line, one.column, one.data) for one in declared]
 
 
 def text_path(document: str, named: str) -> str | Fault:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+import re2
+
 _FORMS: Final = re.compile(
     r"""(?<![A-Za-z0-9_-])(?:
       (?P<openai>sk-(?:proj|svcacct|admin|None|ant|or|live|test)-[A-Za-z0-9_-]{16,} | sk-[A-Za-z0-9_]{16,})
@@ -28,15 +30,15 @@ _FORMS: Final = re.compile(
     ) | (?P<private>-----BEGIN\ (?:[A-Z]+\ )*PRIVATE\ KEY-----)""",
     re.VERBOSE,
 )
-# What every form begins with: most texts hold none of these, and looking for them is quick.
-_HEADS: Final = re.compile(
-    r"sk[-_]|rk_|AIza|gsk_|xai-|gh[pousr]_|github_pat_|glpat-|A[KS]IA|xox|hf_|pplx-|r8_|EAA|-----B"
+# What every form begins with: most texts hold none of these, and an automaton sees that quickly.
+_HEADS: Final = re2.compile(
+    rb"sk[-_]|rk_|AIza|gsk_|xai-|gh[pousr]_|github_pat_|glpat-|A[KS]IA|xox|hf_|pplx-|r8_|EAA|-----B"
 )
 
 
 def keys_in(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each part of a text that looks like an API key or a private key."""
-    if _HEADS.search(text) is None:
+    if _HEADS.search(text.encode("utf-8", "replace")) is None:
         return
     for found in _FORMS.finditer(text):
         if found.lastgroup == "private" or _random(found[0]):
