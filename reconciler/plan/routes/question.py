@@ -32,6 +32,7 @@ class Questions:
         self.finder = Finder(semantics, budget, [one.trigger for one in asked if not one.unknown])
         self.tests: dict[tuple[str, str], Test] = {}
         self.known: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self.within: dict[tuple[tuple[str, str], tuple[str, str]], bool] = {}
 
     def case(self, wants: list[tuple[Answering, int]], tries: Iterable[str]) -> tuple[str | None, list[Taken]]:
         """A message for which each order's winner is at its place; None with those who take all there could be.
@@ -93,6 +94,18 @@ class Questions:
             return all(self.winner(answering, views) == place for answering, place in wants)
         except Unknown:
             return False
+
+    def inside(self, one: Asked, other: Asked) -> bool:
+        """Whether it is proven that all which one bot's trigger takes another's takes too."""
+        if one.unknown or other.unknown:
+            return False
+        if (one.key, other.key) not in self.within:
+            try:
+                found = one.key == other.key or self.finder.find([one.trigger], [other.trigger]) is None
+            except (Spent, Beyond):
+                found = False
+            self.within[one.key, other.key] = found
+        return self.within[one.key, other.key]
 
     def words(self, one: Asked) -> tuple[str, ...]:
         """A few messages that a bot's trigger takes, as far as they are easily had."""
