@@ -39,6 +39,14 @@ def test_every_field_is_described_with_an_example(name: str) -> None:
 
 BOT = {"kind": "Bot", "metadata": {"name": "a"}, "spec": {"botType": "assistant", "triggerType": "all"}}
 
+BODY = {
+    "enabled": True,
+    "openaiCredsId": "c",
+    "botType": "assistant",
+    "assistantId": "asst_1",
+    "triggerType": "all",
+}
+
 
 @pytest.mark.parametrize(
     ("change", "message", "hint"),
@@ -80,6 +88,25 @@ def test_a_pattern_says_what_is_meant() -> None:
     (fault,) = shape.faults("bot", {**BOT, "metadata": {"name": "Upper"}})
     assert "Lower-case letters" in fault.hint
     assert '"restaurant"' in fault.hint
+
+
+@pytest.mark.parametrize("name", ["line\n", "line\u2028", "a/b", "a\r"])
+def test_what_fits_is_for_one_library_to_say(name: str) -> None:
+    """Python's `$` lets a line end pass: names with one were refused by the one and explained away by the other."""
+    data = {"instanceName": name}
+    assert bool(shape.faults("http/instance", data)) is not shape.fits("http/instance", data)
+
+
+def test_what_cannot_be_explained_is_wrong_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shape, "_slow", lambda _: Draft202012Validator(True))
+    (fault,) = shape.faults("http/bot", {"ignoreJids": "x"})
+    assert (fault.pointer, fault.message) == ("", "does not fit its schema")
+
+
+def test_of_very_many_faults_the_first_are_said() -> None:
+    assert len(shape.faults("http/bot", {"ignoreJids": [1] * 10_000}, 100)) == 100
+    (fault,) = shape.faults("http/bot", {**BODY, "ignoreJids": [1] * 10_001})
+    assert fault.message == "has more than 10000 entries (10001)"
 
 
 @pytest.mark.parametrize("kind", ["a", None, 3, [], {}])

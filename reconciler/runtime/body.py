@@ -22,6 +22,7 @@ Fields = dict[str, Any]
 
 LIMIT: Final = 1 << 20  # bytes of a body
 DEPTH: Final = 100  # objects and lists inside each other
+MOST_FAULTS: Final = 100  # said of one object
 _FORM_FIELDS: Final = 1000
 _WHOLE: Final = 1 << 53  # beyond it JSON readers that use floats see another number
 
@@ -58,10 +59,19 @@ def merged(before: Fields, patch: Fields) -> Fields:
 
 
 def fitting(schema: str, data: Fields) -> Fields:
-    """`data`, if it fits the schema. Raises Rejected 400 with every fault, each with its field."""
-    if found := shape.faults(schema, data):
-        raise Rejected(400, *map(said, found))
+    """`data`, if it fits the schema. Raises Rejected 400 with every fault (of very many the first), each with its
+    field."""
+    if found := list(misfits(schema, data)):
+        raise Rejected(400, *found)
     return data
+
+
+def misfits(schema: str, data: Fields, before: str = "") -> Iterator[str]:
+    """What is wrong with data, each with its field after `before`; of very many the first, and that there are more."""
+    found = shape.faults(schema, data, MOST_FAULTS)
+    yield from (before + said(fault) for fault in found)
+    if len(found) == MOST_FAULTS:
+        yield f"there may be more: these are the first {MOST_FAULTS}"
 
 
 async def valid_body(request: Request, schema: str) -> Fields:

@@ -12,13 +12,12 @@ from typing import Final
 
 import msgspec
 
-from reconciler import shape
 from reconciler.errors import Rejected
 from reconciler.runtime.answers import Response, raw, refusal
 from reconciler.runtime.api.bots import fit_to_run
 from reconciler.runtime.api.instances import patched
 from reconciler.runtime.api.settings import meant
-from reconciler.runtime.body import Fields, fields_of, fitting, merged, read_body, said
+from reconciler.runtime.body import Fields, fields_of, fitting, merged, misfits, read_body
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.lists import match
 from reconciler.runtime.urls import check_urls
@@ -26,6 +25,7 @@ from reconciler.store.batch import POSSIBLE, Batch, BatchRefused, Change
 from reconciler.store.changes import Merge
 
 LIMIT: Final = 16 << 20  # bytes of a body: an instance of a thousand bots fits
+_MOST: Final = 1000  # faults said of a request before the rest of it is left alone
 _BODY: Final = "http/changes"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _SINGLE: Final = ("Instance", "Settings")
@@ -78,13 +78,16 @@ def _changes(call: Call, given: list[Fields]) -> Iterator[Change]:
     found = []
     for index, one in enumerate(given):
         try:
-            if wrong := list(_misfits(index, one, seen)):
+            if wrong := list(_impossible(index, one, seen)):
                 raise Rejected(400, *wrong)
             merge = _merge(call, one)
             if one["action"] == "create":
                 merge = _always(merge({}))
         except Rejected as error:
             faults.append((index, error.status, error.messages))
+            if sum(len(messages) for _, _, messages in faults) >= _MOST:
+                faults[-1] = index, error.status, (*error.messages, "the changes after this one were not looked at")
+                break
             continue
         found.append(
             Change(action=one["action"], kind=one["kind"], merge=merge, id=one.get("id", ""), ref=one.get("ref"))
@@ -94,7 +97,7 @@ def _changes(call: Call, given: list[Fields]) -> Iterator[Change]:
     yield from found
 
 
-def _misfits(index: int, one: Fields, seen: dict[tuple[str, str, str], int]) -> Iterator[str]:
+def _impossible(index: int, one: Fields, seen: dict[tuple[str, str, str], int]) -> Iterator[str]:
     """What is wrong with a change as one of its request."""
     action, kind = one["action"], one["kind"]
     if (kind, action) not in POSSIBLE:
@@ -131,8 +134,8 @@ def _merge(call: Call, one: Fields) -> Merge:
 
     def merge(before: Fields) -> Fields:
         body = merged(before, patch)
-        if wrong := shape.faults(schema, body):
-            raise Rejected(400, *(f"body.{said(fault)}" for fault in wrong))
+        if wrong := list(misfits(schema, body, "body.")):
+            raise Rejected(400, *wrong)
         return checks[kind](body)
 
     return merge
