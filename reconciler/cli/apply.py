@@ -172,7 +172,7 @@ class Apply:
                 idle = self._trigger == "apply" and all(change.held for change in shown.changes)
                 if not idle and not _agreed():
                     return None
-            async with one_pass(context.data.path):
+            async with one_pass(context.data.path, wanted.target.name):
                 plan = planned(await read_all(reach))
                 if shown is not None and plan.changes != shown.changes:
                     raise PlanRefused((_MOVED,))
@@ -225,18 +225,18 @@ class Apply:
     def _planned(self, here: Site, wanted: Wanted, desired: Desired, live: Live) -> Plan:
         from reconciler.reconcile.once import make_plan
 
+        sync = wanted.target.sync
         if self._saved is not None:
             from reconciler.reconcile.saved import bound, resolved
 
             # As `plan` made it: without keys, and with what the loop would hold.
-            config, allow = wanted.config, self._saved.allow
-            prune, self_heal = config.prune, config.self_heal
+            allow, prune, self_heal = self._saved.allow, sync.prune, sync.self_heal
             fresh = make_plan(here, wanted, wanted.desired, live, prune=prune, self_heal=self_heal, allow=allow)
             found = bound(self._saved, fresh)
             self._whole = len(found.changes) == len(fresh.changes)
             return resolved(found, desired)
         # Who applies by hand wants what git says: drift is put back also where the loop would leave it.
-        return make_plan(here, wanted, desired, live, prune=self._prune and wanted.config.prune, allow=self._allow)
+        return make_plan(here, wanted, desired, live, prune=self._prune and sync.prune, allow=self._allow)
 
 
 def _agreed() -> bool:

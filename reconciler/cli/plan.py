@@ -125,7 +125,8 @@ async def fresh_plan(
         await reach.close()
     wanted = Wanted(commit, config, chosen, desired)
     allow |= allowances(here.repository, commit)
-    plan = make_plan(here, wanted, desired, live, prune=config.prune, self_heal=config.self_heal, allow=allow)
+    prune, self_heal = chosen.sync.prune, chosen.sync.self_heal
+    plan = make_plan(here, wanted, desired, live, prune=prune, self_heal=self_heal, allow=allow)
     return with_records(plan, desired), allow, chosen.gates
 
 

@@ -45,7 +45,7 @@ def status(
 
 def _show(one: State) -> None:
     from reconciler.plan.retire import lines
-    from reconciler.reconcile.passes import ATTEMPTS
+    from reconciler.reconcile.tries import ATTEMPTS
 
     put(f"{one.target}: {one.sync}, {one.health}")
     if held := one.suspended:

@@ -162,8 +162,6 @@ def _config(data: Mapping[str, Any]) -> Config:
         url=source.get("url"),
         fetch=_seconds(source.get("interval", 60)),
         targets=targets or (Target(name="local", sync=_sync(sync)),),
-        prune=sync.get("prune", True),
-        self_heal=sync.get("selfHeal", True),
         prices=_prices(data.get("prices", {})),
         currency=data.get("prices", {}).get("currency", "USD"),
         forge=ForgeAt(**data["forge"]) if "forge" in data else None,
@@ -178,7 +176,7 @@ def _prices(data: Mapping[str, Any]) -> dict[str, Price]:
 
 
 def _left(usual: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the usual times holds for a target: with an interval of its own not the usual schedule."""
+    """What of the usual `sync` holds for a target: with an interval of its own not the usual schedule."""
     return {name: value for name, value in usual.items() if not (name == "schedule" and "interval" in own)}
 
 
@@ -191,6 +189,8 @@ def _sync(data: Mapping[str, Any]) -> Sync:
             Window(allow="allow" in one, cron=one.get("allow") or one["deny"], seconds=_seconds(one["for"]))
             for one in data.get("windows", ())
         ),
+        prune=data.get("prune", True),
+        self_heal=data.get("selfHeal", True),
     )
 
 

@@ -55,13 +55,15 @@ class Record(Protocol):
 
 class Walked(msgspec.Struct, frozen=True):
     """How each step ended, by its index, and why where it was not done; `stopped`: told to stop before the last;
-    `passing`: some of it failed for what may pass by itself (no answer, a stale reading), not for a refusal."""
+    `passing`: some of it failed for what may pass by itself (no answer, a stale reading), not for a refusal; `stale`:
+    a reading was, so that another one may do at once."""
 
     endings: Mapping[int, Ending]
     messages: Mapping[int, str]
     stopped: bool
     unreachable: bool
     passing: bool = False
+    stale: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -89,16 +91,28 @@ async def walk(
     """
     walking = _Walking(steps, ids, reach, record, stop, grouped)
     running: set[asyncio.Task[None]] = set()
-    while walking.ready or running:
-        while walking.ready and len(running) < parallel:
-            at, left = walking.next()
-            if left:
-                running.add(asyncio.create_task(walking.perform(at, left)))
-        if running:
-            done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-    return Walked(walking.endings, walking.messages, walking.stopped, walking.unreachable >= _GIVE_UP, walking.passing)
+    try:
+        while walking.ready or running:
+            while walking.ready and len(running) < parallel:
+                at, left = walking.next()
+                if left:
+                    running.add(asyncio.create_task(walking.perform(at, left)))
+            if running:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+    finally:  # whoever ends the walk ends its calls, which would go on and be written down by nobody
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    return Walked(
+        endings=walking.endings,
+        messages=walking.messages,
+        stopped=walking.stopped,
+        unreachable=walking.unreachable >= _GIVE_UP,
+        passing=walking.passing,
+        stale=walking.stale,
+    )
 
 
 class _Walking:
@@ -117,8 +131,7 @@ class _Walking:
         self.endings: dict[int, Ending] = {}
         self.messages: dict[int, str] = {}
         self.unreachable = 0
-        self.stopped = False
-        self.passing = False
+        self.stopped = self.passing = self.stale = False
         self._steps = steps
         self._reach = reach
         self._record = record
@@ -184,7 +197,7 @@ class _Walking:
         if isinstance(error, Rejected):
             self.unreachable = 0
             if isinstance(error, Stale):
-                self.passing = True
+                self.passing = self.stale = True
                 return (
                     "failed",
                     "not applied because its instance was changed since it was read; the next pass looks anew",

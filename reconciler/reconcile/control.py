@@ -129,7 +129,7 @@ class Control:
     async def suspend(self, target: str, reason: str) -> Suspended:
         """Holds a target once the running pass has ended. Raises Unavailable where it does not end."""
         with self._history() as history:
-            async with one_pass(self._data, _PATIENCE):
+            async with one_pass(self._data, target, _PATIENCE):
                 history.holds.suspend(target, reason)
             held = history.holds.suspended(target)
             assert held is not None

@@ -25,14 +25,17 @@ from reconciler.reconcile.apply import Reach, Together
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import one_pass
 from reconciler.reconcile.once import Ended, Site
-from reconciler.reconcile.passes import ATTEMPTS, Ask, Memory, closed, run_pass
+from reconciler.reconcile.passes import Ask, Memory, closed, run_pass
 from reconciler.reconcile.targets import GOOD
+from reconciler.reconcile.tries import ATTEMPTS
 
 _QUICK: Final = 10.0  # seconds after the start in which a target that does not answer is asked again at once
 _QUICK_STEP: Final = 0.2
 _BACK_OFF: Final = (5.0, 180.0)  # seconds: the first wait after a failure, doubled each time up to the second
 _JITTER: Final = 0.05  # of the interval, so that many loops do not ask in step
 _LATEST: Final = 60.0  # seconds between two looks at the clock, for moments of the wall clock
+_BACK: Final = 1.0  # seconds that the wall clock may be put back unnoticed
+_STALE: Final = 3  # times in a row that a target which moved on meanwhile is read again at once
 
 
 class Closing(Reach, Protocol):
@@ -65,12 +68,15 @@ class Course:
         self._memory = Memory()
         self._reach: Closing | None = None
         self._sync = Sync()
-        self._failures = 0
+        self._failures = self._stale = 0
         self._began = asyncio.get_running_loop().time()
         self._passed: str | None = None  # the commit of the last pass
         self._first = True
         self._due = self._began  # of the event loop's clock
         self._at = math.inf  # of the wall clock, in seconds since the epoch
+        self._planned = 0.0  # when that was found, of the wall clock
+        self._shut = False  # whether it waits for a window
+        self.waits = True  # for its turn or a reading, so that it may be ended at any moment
 
     async def close(self) -> None:
         if self._reach is not None:
@@ -92,20 +98,26 @@ class Course:
         return self._running.history.requests.asked(self._name)
 
     def left(self) -> float:
-        """Seconds until it is to be looked at again; the wall clock may be put forward meanwhile."""
-        coming = min(self._due - asyncio.get_running_loop().time(), self._at - time.time())
-        return coming if self._at is math.inf else min(coming, _LATEST)
+        """Seconds until it is to be looked at again; the wall clock may be moved meanwhile."""
+        if self._at is not math.inf and time.time() < self._planned - _BACK:
+            self._plan_moments()
+        return self._coming() if self._at is math.inf else min(self._coming(), _LATEST)
+
+    def due(self, commit: str | None) -> str | None:
+        """What starts a pass now, where `commit` is desired (None: not to be told); None: nothing."""
+        return self._trigger(self.asked(), commit)
 
     async def look(self, commit: str | None) -> None:
         """Makes a pass if one is due, asked for, or another commit (None: not to be told) is desired."""
         history = self._running.history
+        self.waits = True
         asked = self.asked()
         if (trigger := self._trigger(asked, commit)) is None:
             return
         if trigger != "retry":
-            self._failures = 0
+            self._failures = self._stale = 0
         rollback = history.requests.rollback(asked)
-        async with one_pass(self._running.data):
+        async with one_pass(self._running.data, self._name, math.inf):
             held = None if asked else history.holds.suspended(self._name)  # who asks, gets a pass
             ask = Ask(
                 trigger="rollback" if rollback else trigger,
@@ -115,17 +127,21 @@ class Course:
                 parallel=self._running.parallel,
                 stop=self._running.stop,
             )
-            ended = await run_pass(self._running.site, history, self._name, _Late(self._open), self._memory, ask)
+            ended = await run_pass(
+                self._running.site, history, self._name, _Late(self._open, self._has_read), self._memory, ask
+            )
         if ended.number is not None:
             history.requests.answer([rollback[0]] if rollback else asked, self._name, ended.number)
         self._first = False
         self._passed = commit
         if self._memory.wanted is not None:
             self._sync = self._memory.wanted.target.sync
-        self._plan_next(ended)
+        tried = history.tries.get(self._name)
+        attempts = tried.attempts if tried is not None else 0
+        self._plan_next(ended, attempts)
         if rollback and ended.outcome not in GOOD:
             self._failures, self._due = 0, asyncio.get_running_loop().time()  # what is wanted is looked at as before
-        history.targets.coming(self._name, self._memory.attempts, time.time() + self.left())
+        history.targets.coming(self._name, attempts, time.time() + self._coming())
         if self._running.told is not None:
             self._running.told(self._name, ended)
         if ended.outcome == "unavailable":
@@ -149,15 +165,26 @@ class Course:
             self._reach = self._running.connect(self._memory.wanted.target)
         return self._reach
 
-    def _plan_next(self, ended: Ended) -> None:
+    def _has_read(self) -> None:
+        self.waits = False
+
+    def _coming(self) -> float:
+        return min(self._due - asyncio.get_running_loop().time(), self._at - time.time())
+
+    def _plan_next(self, ended: Ended, attempts: int) -> None:
+        """When to look again: `attempts` is how often the plan was refused, also before a restart."""
         now = asyncio.get_running_loop().time()
         self._at = math.inf
-        tired = self._memory.attempts >= ATTEMPTS
+        tired = attempts >= ATTEMPTS
         if ended.outcome in GOOD or tired or ended.outcome in ("invalid", "refused", "suspended", "waiting"):
-            self._failures = 0
+            self._failures = self._stale = 0
             self._plan_usual(now, ended)
             return
-        self._failures += 1
+        self._failures = max(self._failures + 1, attempts)
+        if ended.walked is not None and ended.walked.stale and self._stale < _STALE:
+            self._stale += 1
+            self._due = now  # nothing is wrong: somebody else was quicker
+            return
         if ended.outcome == "unavailable" and now - self._began < _QUICK:
             self._due = now + _QUICK_STEP
             return
@@ -167,25 +194,32 @@ class Course:
 
     def _plan_usual(self, now: float, ended: Ended) -> None:
         """The next look when all is as it can be: by the interval or the schedule, or when a window opens."""
+        interval = self._sync.interval if self._sync.schedule is None else math.inf
+        self._due = now + max(0.05, interval * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
+        self._shut = ended.outcome == "waiting"
+        self._plan_moments()
+
+    def _plan_moments(self) -> None:
+        """The next look by the wall clock, as it is now."""
         sync, moment = self._sync, datetime.now(UTC)
-        if sync.schedule is None:
-            self._due = now + max(0.05, sync.interval * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311
-        else:
-            self._due = math.inf
-            following = after(cron(sync.schedule, sync.timezone), moment)
-            self._at = following.timestamp() if following else math.inf
-        if ended.outcome == "waiting" and (opens := closed(sync, moment)[1]) is not None:
+        self._at, self._planned = math.inf, moment.timestamp()
+        if sync.schedule is not None and (following := after(cron(sync.schedule, sync.timezone), moment)) is not None:
+            self._at = following.timestamp()
+        if self._shut and (opens := closed(sync, moment)[1]) is not None:
             self._at = min(self._at, opens.timestamp())
 
 
 class _Late:
-    """A target that is connected to when it is first needed: its address is in the commit that a pass reads."""
+    """A target that is connected to when it is first needed: its address is in the commit that a pass reads. `read` is
+    told when it has been read."""
 
-    def __init__(self, connect: Callable[[], Reach]) -> None:
-        self._connect = connect
+    def __init__(self, connect: Callable[[], Reach], read: Callable[[], None]) -> None:
+        self._connect, self._read = connect, read
 
     async def read(self, known_version: str | None = None) -> Live | None:
-        return await self._connect().read(known_version)
+        found = await self._connect().read(known_version)
+        self._read()
+        return found
 
     async def perform(self, step: Step, ids: Mapping[Ref, str]) -> str | None:
         return await self._connect().perform(step, ids)

@@ -54,14 +54,11 @@ async def fetch_once(clone: Clone, data: Path, history: History, timeout: float 
 class Follower:
     """Fetches a clone in the background of a loop; `wake` is called when another commit is there."""
 
-    def __init__(
-        self, clone: Clone, data: Path, history: History, wake: Callable[[], None], stop: asyncio.Event
-    ) -> None:
-        self._clone, self._data, self._history, self._wake, self._stop = clone, data, history, wake, stop
+    def __init__(self, clone: Clone, data: Path, history: History, wake: Callable[[], None]) -> None:
+        self._clone, self._data, self._history, self._wake = clone, data, history, wake
         self._task: asyncio.Task[None] | None = None
         self._due = asyncio.get_running_loop().time()
         self._failures = 0
-        self._first = True
         self._again = False
         self._seen: frozenset[int] = frozenset()
 
@@ -78,18 +75,18 @@ class Follower:
         else:
             self._again = True
 
-    async def look(self, asked: frozenset[int]) -> None:
-        """Fetches if it is time or somebody asked, and waits for it where it is waited for."""
+    def look(self, asked: frozenset[int]) -> None:
+        """Begins to fetch if it is time, or somebody asked."""
         new, self._seen = asked - self._seen, asked
         if new:
             self.poke()
         elif self._task is None and self.left() <= 0:
             self._start()
-        first, self._first = self._first, False
-        if self._task is not None and (new or first or self._clone.commit is None):
-            stopping = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({self._task, stopping}, timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
+
+    async def settle(self) -> None:
+        """Waits for the fetch that runs, but not for long."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=_PATIENCE)
 
     async def close(self) -> None:
         """Ends the fetch that runs."""

@@ -1,7 +1,7 @@
 """What happened: passes with the outcome of each step. The journal, and the file that it shares with all else.
 
 A small SQLite file of the loop's own (`loop.db`), which loop and command line share; what else is in it has modules of
-its own: `targets`, `requests`, `holds`, `told`, `listings`. A pass that found nothing to do only moves its target's
+its own: `targets`, `requests`, `holds`, `tries`, `told`, `listings`. A pass that found nothing to do only moves its target's
 `checked` on, so that an idle loop does not grow the file.
 """
 
@@ -26,6 +26,7 @@ from reconciler.reconcile.listings import Listings
 from reconciler.reconcile.requests import Requests
 from reconciler.reconcile.targets import Targets
 from reconciler.reconcile.told import Told
+from reconciler.reconcile.tries import Tries
 
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
 _MADE: Final = 500  # characters kept of a field's value where the object was made
@@ -108,6 +109,7 @@ class History:
             self.requests = Requests(self._db)
             self.holds = Holds(self._db)
             self.told = Told(self._db)
+            self.tries = Tries(self._db)
             self.listings = Listings(self._db)
         except (sqlite3.OperationalError, OSError) as error:
             raise Unavailable(f"the history {path} cannot be opened: {error}") from error

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.reconcile.listings import TABLES as MODELS
+from reconciler.reconcile.tries import TABLES as TRIES
 
-SCHEMA: Final = 5  # PRAGMA user_version of a file whose tables are current
+SCHEMA: Final = 6  # PRAGMA user_version of a file whose tables are current
 
 _TABLES: Final = (
     'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
@@ -107,6 +108,11 @@ def migrate(db: sqlite3.Connection) -> None:
     @migrations()
     def m005_models(tables: Any) -> None:
         for statement in MODELS:
+            tables.execute(statement)
+
+    @migrations()
+    def m006_tries(tables: Any) -> None:
+        for statement in TRIES:
             tables.execute(statement)
 
     db.execute("PRAGMA journal_mode=WAL")

@@ -1,4 +1,5 @@
-"""Who may work in a data folder: one loop, one pass at a time. Locks of the system, so a killed process holds none."""
+"""Who may work in a data folder: one loop, one pass of a target at a time. Locks of the system, so a killed process
+holds none."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import IO, Final
 from reconciler.errors import Misuse, Unavailable
 
 _LOOP: Final = "loop.lock"
-_PASS: Final = "pass.lock"  # noqa: S105
+_PASS: Final = "pass-{}.lock"  # noqa: S105
 _FETCH: Final = "fetch.lock"
 _POLL: Final = 0.02  # seconds between two tries
 _LOOKING: Final = 0.5  # seconds that a loop tries to be the one
@@ -42,12 +43,12 @@ def loop_runs(data: Path) -> bool:
 
 
 @asynccontextmanager
-async def one_pass(data: Path, patience: float = PATIENCE) -> AsyncIterator[None]:
-    """Held during a pass, so that passes of a loop and of `apply` never overlap.
+async def one_pass(data: Path, target: str, patience: float = PATIENCE) -> AsyncIterator[None]:
+    """Held during a pass of a target, so that those of a loop and of `apply` never overlap.
 
     Raises Unavailable where another pass takes longer than `patience` seconds.
     """
-    async with _held(data / _PASS, patience, f"another pass has been running on {data}"):
+    async with _held(data / _PASS.format(target), patience, f"another pass of {target} has been running on {data}"):
         yield
 
 

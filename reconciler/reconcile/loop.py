@@ -1,14 +1,17 @@
-"""The loop: passes when an interval ends, a commit comes or somebody asks; level-triggered, never two at once.
+"""The loop: passes when an interval ends, a commit comes or somebody asks; level-triggered, targets side by side.
 
-Before it `up` or `run`; after it each target's course. Whatever wakes it, it looks at everything anew. What fails is
-tried again with back-off; a commit that is no desired state is left until there is another one or the interval ends.
+Before it `up` or `run`; after it each target's course, of which two passes never overlap. Whatever wakes it, it looks at
+everything anew. What fails is tried again with back-off; a commit that is no desired state is left until there is
+another one or the interval ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from pathlib import Path
+from typing import Final
 
 from reconciler.desired.config import read_config
 from reconciler.desired.git import Repository
@@ -24,6 +27,8 @@ from reconciler.reconcile.wake import Wake, follow, knocked
 
 __all__ = ["Closing", "Connect", "Told", "run_loop"]
 
+_GRACE: Final = 10.0  # seconds that calls under way have to end once the loop is told to stop
+
 
 async def run_loop(
     site: Site,
@@ -37,7 +42,7 @@ async def run_loop(
     clone: Clone | None = None,
     ask_models: Ask | None = None,
 ) -> None:
-    """Runs passes of `targets` until `stop` is set; a running step ends first.
+    """Runs passes of `targets` until `stop` is set; running steps end first, if they do so soon.
 
     `connect` makes a target's connection anew after it did not answer, in case its address changed. `told` hears of
     each pass as it ends, with its plan and commit. `clone` is what is fetched, where `site` is a remote's. `ask_models`
@@ -50,8 +55,8 @@ async def run_loop(
         running = Running(
             site=site, data=data, history=history, connect=connect, stop=stop, parallel=parallel, told=told
         )
-        courses = [Course(running, name) for name in targets]
-        follower = Follower(clone, data, history, wake.set, stop) if clone is not None else None
+        follower = Follower(clone, data, history, wake.set) if clone is not None else None
+        lanes = [_Lane(Course(running, name), heads, follower, wake) for name in targets]
         models = Models(history, ask_models) if ask_models is not None else None
         door = knocked(data)
         helpers = [asyncio.create_task(follow(site.repository, data, wake)), asyncio.create_task(_end(stop, wake))]
@@ -60,15 +65,15 @@ async def run_loop(
                 if follower is not None:
                     if door != (door := knocked(data)):
                         follower.poke()
-                    await follower.look(frozenset(number for course in courses for number in course.asked()))
+                    follower.look(frozenset(number for lane in lanes for number in lane.course.asked()))
                 heads.forget()
-                for course in courses:
-                    if not stop.is_set():
-                        await course.look(heads.commit())
+                for lane in lanes:
+                    lane.look()
                 if models is not None:
-                    models.look((course.name, course.desired) for course in courses)
-                left = [course.left() for course in courses]
+                    models.look((lane.course.name, lane.course.desired) for lane in lanes)
+                left = [lane.left() for lane in lanes]
                 await wake.wait(min([*left, follower.left()] if follower is not None else left))
+            await asyncio.gather(*(lane.end() for lane in lanes))
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -79,8 +84,57 @@ async def run_loop(
                 await follower.close()
             if models is not None:
                 await models.close()
-            for course in courses:
-                await course.close()
+            for lane in lanes:
+                await lane.close()
+
+
+class _Lane:
+    """The passes of one target: one after the other, beside those of other targets, which never wait for them."""
+
+    def __init__(self, course: Course, heads: _Heads, follower: Follower | None, wake: Wake) -> None:
+        self.course = course
+        self._heads, self._follower, self._wake = heads, follower, wake
+        self._task: asyncio.Task[None] | None = None
+
+    def look(self) -> None:
+        """Begins a pass if one is due and none runs, whose end wakes the loop. Raises what the last one raised."""
+        if self._task is not None:
+            if not self._task.done():
+                return
+            self._task.result()
+            self._task = None
+        if (trigger := self.course.due(self._heads.commit())) is not None:
+            self.course.waits = True
+            self._task = asyncio.create_task(self._pass(trigger))
+            self._task.add_done_callback(lambda _: self._wake.set())
+
+    def left(self) -> float:
+        """Seconds until it is to be looked at again."""
+        return math.inf if self._task is not None else self.course.left()
+
+    async def end(self) -> None:
+        """Lets what the pass that runs has begun end, for a while; a pass that has changed nothing yet ends at once."""
+        if self._task is not None:
+            if not self.course.waits:
+                await asyncio.wait({self._task}, timeout=_GRACE)
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def close(self) -> None:
+        """Ends the pass that runs, and the connection."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self.course.close()
+
+    async def _pass(self, trigger: str) -> None:
+        commit = self._heads.commit()
+        if self._follower is not None and (trigger in ("start", "sync") or commit is None):
+            await self._follower.settle()
+            self._heads.forget()
+            commit = self._heads.commit()
+        await self.course.look(commit)
 
 
 async def _end(stop: asyncio.Event, wake: Wake) -> None:

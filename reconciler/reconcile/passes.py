@@ -28,8 +28,8 @@ from reconciler.reconcile.focus import Focus
 from reconciler.reconcile.history import History
 from reconciler.reconcile.holds import Rollback
 from reconciler.reconcile.once import Ended, Site, Wanted, allowances, carry_out, commit_of, make_plan, note_drift
+from reconciler.reconcile.tries import ATTEMPTS, tried
 
-ATTEMPTS: Final = 5  # at one plan that the target refuses; then it waits until something is another
 _MESSAGE: Final = 4000  # characters kept of what went wrong
 _ENOUGH: Final = f"tried {ATTEMPTS} times: waits for another commit, a change on the target, or `reconciler sync`"
 BY_HAND: Final = frozenset({"sync", "rollback"})  # triggers: who asks gets a pass, whatever holds the loop back
@@ -57,32 +57,6 @@ class Memory:
         self.focus = Focus()
         self.version: str | None = None  # of a live state that was as `resolved` says
         self.settled: tuple[str | None, str, str] | None = None  # commit, outcome and message last written down
-        self.attempts = 0  # at bringing about `left`, one after the other
-        self.left: tuple[Change, ...] = ()
-        self.failed: Ended | None = None  # the last of them
-
-    def tried(self, ended: Ended) -> Ended:
-        """Counts a walk that the target refused in part or whole; says so once it was the last at this plan."""
-        if ended.walked is None or ended.walked.complete or ended.walked.stopped:
-            self.attempts, self.left, self.failed = 0, (), None
-            return ended
-        undone = {step.ref for step in ended.steps if ended.walked.endings[step.index] != "done"}
-        changes = _to_make(ended.plan)
-        if ended.walked.passing:  # it may pass by itself, so it is tried again and again
-            self.attempts = 0
-        else:
-            self.attempts = self.attempts + 1 if changes == self.left else 1
-        self.left = tuple(change for change in changes if change.ref in undone)
-        if self.attempts >= ATTEMPTS:
-            ended = msgspec.structs.replace(ended, message=f"{ended.message}\n{_ENOUGH}")
-        self.failed = ended
-        return ended
-
-    def given_up(self, plan: Plan) -> Ended | None:
-        """How the last attempt ended, if it was the last and nothing is another since."""
-        if self.failed is None or self.attempts < ATTEMPTS or _to_make(plan) != self.left:
-            return None
-        return Ended(outcome=self.failed.outcome, message=self.failed.message, plan=plan)
 
 
 async def run_pass(site: Site, history: History, target: str, reach: Reach, memory: Memory, ask: Ask) -> Ended:
@@ -150,7 +124,7 @@ async def _pass(
     agreed: Callable[[], None] | None = None,
 ) -> Ended:
     if memory.wanted is None or memory.wanted.commit != commit:
-        memory.version = memory.wanted = memory.failed = None
+        memory.version = memory.wanted = None
         config = read_config(site.repository, commit)
         chosen = target_of(config, target)
         memory.again = memory.again or Again(site.repository, site.cache)
@@ -164,19 +138,18 @@ async def _pass(
     live = await reach.read(None if agreed else memory.version)
     if live is None:
         return Ended(outcome="unchanged")
-    config = wanted.config
     allow |= allowances(site.repository, commit)
     part, seen = resolved, live
     if wanted.target.type == "runtime":  # elsewhere instances may share what belongs to one account
         part, seen = memory.focus.narrow(resolved, live)
-    heal, again = config.self_heal, memory.again
-    plan = make_plan(site, wanted, part, seen, prune=config.prune, self_heal=heal, allow=allow, again=again)
+    sync, again = wanted.target.sync, memory.again
+    plan = make_plan(site, wanted, part, seen, prune=sync.prune, self_heal=sync.self_heal, allow=allow, again=again)
     memory.focus.settle(part, seen, plan)
     gates = wanted.target.gates
     if agreed is not None:
         gate(plan, allow, gates)
         agreed()
-    elif (ended := _held_back(plan, memory, ask, wanted.target.sync)) is not None:
+    elif (ended := _held_back(plan, history, ask, wanted.target.sync)) is not None:
         note_drift(plan, history)
         return ended
     ended = await carry_out(
@@ -191,10 +164,10 @@ async def _pass(
         began=began,
     )
     memory.version = live.version if ended.outcome == "unchanged" else None
-    return memory.tried(ended)
+    return _counted(history, ended)
 
 
-def _held_back(plan: Plan, memory: Memory, ask: Ask, sync: Sync) -> Ended | None:
+def _held_back(plan: Plan, history: History, ask: Ask, sync: Sync) -> Ended | None:
     """How a pass ends that has something to do and may not do it."""
     if not _to_make(plan):
         return None
@@ -207,7 +180,29 @@ def _held_back(plan: Plan, memory: Memory, ask: Ask, sync: Sync) -> Ended | None
     if shut:
         until = f" until {opens:%Y-%m-%d %H:%M} UTC" if opens else ""
         return Ended(outcome="waiting", message=f"outside its windows{until}: {summary(plan)}", plan=plan)
-    return memory.given_up(plan)
+    before = history.tries.get(plan.target)
+    if before is None or before.attempts < ATTEMPTS or not before.of(plan.commit, _to_make(plan)):
+        return None
+    return Ended(outcome=before.outcome, message=before.message, plan=plan)
+
+
+def _counted(history: History, ended: Ended) -> Ended:
+    """Counts a walk that the target refused in part or whole; says so once it was the last at this plan."""
+    plan, walked = ended.plan, ended.walked
+    assert plan is not None
+    if walked is not None and walked.stopped:
+        return ended
+    if walked is None or walked.complete or walked.passing:  # what may pass by itself is tried again and again
+        history.tries.put(plan.target, None)
+        return ended
+    undone = {step.ref for step in ended.steps if walked.endings[step.index] != "done"}
+    changes = _to_make(plan)
+    left = (change for change in changes if change.ref in undone)
+    found = tried(history.tries.get(plan.target), plan.commit, changes, left, ended.outcome, ended.message)
+    if found.attempts >= ATTEMPTS:
+        found = msgspec.structs.replace(found, message=f"{ended.message}\n{_ENOUGH}")
+    history.tries.put(plan.target, found)
+    return msgspec.structs.replace(ended, message=found.message)
 
 
 def _to_make(plan: Plan | None) -> tuple[Change, ...]:

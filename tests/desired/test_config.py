@@ -25,7 +25,7 @@ def test_absent_empty_and_whole(repo: Repo) -> None:
         "targets:\n"
         "  local: {type: runtime}\n"
         "  far: {type: runtime, url: https://far.example.com, apiKey: {file: key}, overlay: overlays/far/,"
-        " gates: {updates: 12.5, deletes: 0, from: 3}}\n"
+        " gates: {updates: 12.5, deletes: 0, from: 3}, sync: {prune: true}}\n"
         "sync: {interval: 2m, prune: false, selfHeal: false}\n"
     )
     repo.write("reconciler.yaml", text)
@@ -34,19 +34,17 @@ def test_absent_empty_and_whole(repo: Repo) -> None:
         ref="main",
         name="acme",
         targets=(
-            Target(name="local", sync=Sync(interval=120)),
+            Target(name="local", sync=Sync(interval=120, prune=False, self_heal=False)),
             Target(
                 name="far",
                 url="https://far.example.com",
                 api_key={"file": "key"},
                 overlay="overlays/far",
                 gates=Gates(updates=12.5, deletes=0, above=3),
-                sync=Sync(interval=120),
+                sync=Sync(interval=120, prune=True, self_heal=False),
                 here=False,
             ),
         ),
-        prune=False,
-        self_heal=False,
     )
     assert read_config(repository, commit) == Config()
     assert desired_ref(repository) == "main"

@@ -19,7 +19,7 @@ from reconciler.reconcile.history import History
 from reconciler.reconcile.holds import Rollback
 from reconciler.reconcile.locks import loop_runs
 from reconciler.reconcile.once import Ended, Site
-from reconciler.reconcile.passes import ATTEMPTS
+from reconciler.reconcile.tries import ATTEMPTS
 from reconciler.reconcile.wake import touch
 from tests.conftest import Repo
 from tests.live.served import InMemory
@@ -169,7 +169,7 @@ def test_due_by_the_wall_clock() -> None:
         course = Course(None, "x")  # type: ignore[arg-type]
         ended = Ended(outcome="unchanged")
         course._sync = Sync(schedule="0 3 * * *")
-        course._plan_next(ended)
+        course._plan_next(ended, 0)
         far = course._at - time.time()
         looks = course.left()
         course._at = time.time() - 1

@@ -190,11 +190,11 @@ async def test_a_second_loop_is_refused_and_passes_do_not_overlap(data: Path) ->
         with pytest.raises(Misuse, match="already runs"), the_one_loop(data):
             pass
     assert not loop_runs(data)
-    async with one_pass(data):
-        with pytest.raises(Unavailable, match="another pass"):
-            async with one_pass(data, patience=0.05):
+    async with one_pass(data, "a"), one_pass(data, "b"):
+        with pytest.raises(Unavailable, match="another pass of a "):
+            async with one_pass(data, "a", patience=0.05):
                 pass
-    async with one_pass(data):
+    async with one_pass(data, "a"):
         pass
 
 
