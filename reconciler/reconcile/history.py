@@ -1,8 +1,8 @@
 """What happened: passes with the outcome of each step. The journal, and the file that it shares with all else.
 
 A small SQLite file of the loop's own (`loop.db`), which loop and command line share; what else is in it has modules of
-its own: `targets`, `requests`, `holds`, `tries`, `told`, `listings`. A pass that found nothing to do only moves its target's
-`checked` on, so that an idle loop does not grow the file.
+its own: `targets`, `requests`, `holds`, `tries`, `told`, `listings`. A pass that found nothing to do only moves its
+target's `checked` on, so that an idle loop does not grow the file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from reconciler.reconcile.requests import Requests
 from reconciler.reconcile.targets import Targets
 from reconciler.reconcile.told import Told
 from reconciler.reconcile.tries import Tries
+from reconciler.store.copy import make_closed
 
 KEPT_PASSES: Final = 1000  # for each target; older ones are dropped with their steps
 _MADE: Final = 500  # characters kept of a field's value where the object was made
@@ -95,6 +96,7 @@ class History:
 
     def __init__(self, path: Path) -> None:
         try:
+            make_closed(path)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
             self._db.row_factory = sqlite3.Row
             with alone(path):

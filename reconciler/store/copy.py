@@ -1,7 +1,7 @@
-"""Whole copies of a database, taken while others read and write it.
+"""The files of a database: closed to others, and copied whole while others read and write them.
 
-Before it come `store/sqlite.py`, which keeps one before tables change, and `reconciler backup`; after it a file of its
-own, which holds one commit. Source: https://sqlite.org/backup.html.
+Before it come `store/sqlite.py`, which keeps a copy before tables change, and `reconciler backup`; after it a file of
+its own, which holds one commit. Source: https://sqlite.org/backup.html.
 """
 
 from __future__ import annotations
@@ -15,11 +15,21 @@ from pathlib import Path
 from reconciler.errors import Misuse, Unavailable
 
 
+def make_closed(path: Path) -> None:
+    """Makes a file that only its owner can read, where there is none: a database's logs take their mode from it. Raises
+    OSError.
+
+    A file that is there is not opened: to close it again would end the locks that this process has on it (POSIX).
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 def copy_database(source: sqlite3.Connection | Path, target: Path) -> None:
     """Copies a database into a new file, mode 0600. Raises Unavailable where that fails; no half of it is left."""
     making = target.with_name(f"{target.name}.making")
     making.unlink(missing_ok=True)
-    os.close(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    make_closed(making)
     try:
         with closing(sqlite3.connect(making)) as copy:
             if isinstance(source, Path):

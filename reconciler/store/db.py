@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from reconciler.errors import Unavailable
+from reconciler.store.copy import make_closed
 
 T = TypeVar("T")
 Write = Callable[[sqlite3.Connection], T]
@@ -31,6 +32,7 @@ _BATCH: Final = 500  # writes in one transaction at the most, so that the first 
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection in WAL mode that waits 5 s for another process's lock and commits only when told."""
+    make_closed(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5, cached_statements=512)
     connection.row_factory = sqlite3.Row
     for pragma in (

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Unavailable
+from reconciler.reconcile.history import History
 from reconciler.store.db import Database, connect
 
 
@@ -48,6 +49,18 @@ async def test_a_write_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None
         await db.write(half)
     assert await db.read(count) == 0
     db.close()
+
+
+def test_nobody_else_can_read_it_whatever_the_folder_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    db = Database(tmp_path / "a.db", migrate)
+    with History(tmp_path / "loop.db"):
+        modes = {
+            found.name: found.stat().st_mode & 0o777 for found in tmp_path.glob("*.db*") if "lock" not in found.name
+        }
+    db.close()
+    assert modes.keys() >= {"a.db", "a.db-wal", "a.db-shm", "loop.db"}
+    assert set(modes.values()) == {0o600}
 
 
 async def test_a_closed_store_says_so(tmp_path: Path) -> None:
