@@ -7,7 +7,7 @@ kept by its blob id, and not looked at again.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -20,10 +20,13 @@ from reconciler.desired.read import Reading, read
 from reconciler.desired.rules import faults_of, kind_fault
 from reconciler.desired.text import Flaw, decode, leftover, line_and_column, lines
 from reconciler.errors import Problem
-from reconciler.shape import Fault
+from reconciler.shape import Fault, Path_
 
 TEXT_LIMIT: Final = 256 << 10  # bytes of a text that a document names
 _KEYS_SHOWN: Final = 20  # keys in clear of one file that are reported
+
+_KEY: Final = "this looks like an API key, which must not stand in a repository"
+_KEY_HINT: Final = "revoke it, since git keeps it, and name a variable: `apiKey: {env: OPENAI_API_KEY}`"
 
 _LACKS: Final[dict[Lack, str]] = {
     "absent": "is not there",
@@ -61,7 +64,7 @@ class Documents:
         """The documents of YAML files; with `patches` they may be parts of documents (overlays)."""
         readable = []
         for path in paths:
-            if shown(path) == path:
+            if shown(path) == path:  # is UTF-8
                 readable.append(path)
             else:
                 self._whole(path, "the file's name is not UTF-8", "rename it")
@@ -134,7 +137,10 @@ class Documents:
         if reading.flaws:
             reading = self._explain(path, text)
         flawed = {(flaw.line, flaw.column) for flaw in reading.flaws}
-        self.problems += self._keys(path, text)
+        keys = self._keys(path, text)
+        if not keys and "\\" in text:  # which in quotes writes letters otherwise, and joins lines
+            keys = [*islice(self._escaped_keys(path, reading), _KEYS_SHOWN)]
+        self.problems += keys
         declared: list[Declared] = []
         for number, document in enumerate(reading.documents):
             data = document.data
@@ -171,14 +177,33 @@ class Documents:
         found = []
         for start, _ in islice(keys_in(text), _KEYS_SHOWN):
             line, column = line_and_column(text, start)
-            message = "this looks like an API key, which must not stand in a repository"
-            hint = "revoke it, since git keeps it, and name a variable: `apiKey: {env: OPENAI_API_KEY}`"
-            found.append(place_flaw(path, lines(text), Flaw(line, column, message, hint)))
+            found.append(place_flaw(path, lines(text), Flaw(line, column, _KEY, _KEY_HINT)))
         return found
 
+    def _escaped_keys(self, path: str, reading: Reading) -> Iterator[Problem]:
+        """Keys that only the data shows."""
+        for number, document in enumerate(reading.documents):
+            for where, text in _texts(document.data, ()):
+                if next(keys_in(text), None) is not None:
+                    yield self.places.problem(path, number, Fault(where, _KEY, _KEY_HINT))
+
     def _whole(self, path: str, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(path=shown(path), message=message, hint=hint))
+        self.problems.append(place_flaw(path, [], Flaw(0, 0, message, hint)))
         self.complete = False
+
+
+def _texts(node: Any, where: Path_) -> Iterator[tuple[Path_, str]]:
+    """Every text in some data, keys of maps too, and where it stands."""
+    match node:
+        case str():
+            yield where, node
+        case dict():
+            for key, value in node.items():
+                yield (*where, key), key
+                yield from _texts(value, (*where, key))
+        case list():
+            for number, value in enumerate(node):
+                yield from _texts(value, (*where, number))
 
 
 def _kept(declared: list[Declared]) -> list[Kept]:

@@ -14,11 +14,15 @@ import re2
 
 _FORMS: Final = re.compile(
     r"""(?<![A-Za-z0-9_-])(?:
-      (?P<openai>sk-(?:proj|svcacct|admin|None|ant|or|live|test)-[A-Za-z0-9_-]{16,} | sk-[A-Za-z0-9_]{16,})
+      (?P<openai>sk-(?:proj|svcacct|admin|None|ant|or|lf|live|test)-[A-Za-z0-9_-]{16,} | sk-[A-Za-z0-9_]{16,})
     | (?P<stripe>[sr]k_(?:live|test)_[A-Za-z0-9]{16,})
     | (?P<google>AIza[A-Za-z0-9_-]{35})
     | (?P<groq>gsk_[A-Za-z0-9]{32,})
     | (?P<xai>xai-[A-Za-z0-9]{32,})
+    | (?P<cerebras>csk-[A-Za-z0-9]{32,})
+    | (?P<fireworks>fw_[A-Za-z0-9]{22,})
+    | (?P<nvidia>nvapi-[A-Za-z0-9_-]{40,})
+    | (?P<together>tgp_v1_[A-Za-z0-9_-]{32,})
     | (?P<github>gh[pousr]_[A-Za-z0-9]{36,} | github_pat_[A-Za-z0-9_]{36,})
     | (?P<gitlab>glpat-[A-Za-z0-9_-]{20,})
     | (?P<aws>(?:AKIA|ASIA)[0-9A-Z]{16})
@@ -32,8 +36,9 @@ _FORMS: Final = re.compile(
 )
 # What every form begins with: most texts hold none of these, and an automaton sees that quickly.
 _HEADS: Final = re2.compile(
-    rb"sk[-_]|rk_|AIza|gsk_|xai-|gh[pousr]_|github_pat_|glpat-|A[KS]IA|xox|hf_|pplx-|r8_|EAA|-----B"
+    rb"sk[-_]|rk_|AIza|gsk_|xai-|fw_|nvapi-|tgp_|gh[pousr]_|github_pat_|glpat-|A[KS]IA|xox|hf_|pplx-|r8_|EAA|-----B"
 )
+_PASSWORD: Final = re.compile(r"(?<=://)[^\s/?#@'\"]+(?=@)")  # and user of an address (RFC 3986, 3.2.1)
 
 
 def keys_in(text: str) -> Iterator[tuple[int, int]]:
@@ -46,10 +51,10 @@ def keys_in(text: str) -> Iterator[tuple[int, int]]:
 
 
 def redact(text: str) -> str:
-    """The text with all that looks like a key blotted out."""
+    """The text with all that looks like a key, or is a password in an address, blotted out."""
     for start, end in reversed([*keys_in(text)]):
         text = f"{text[:start]}…{text[end:]}"
-    return text
+    return _PASSWORD.sub("…", text) if "://" in text else text
 
 
 def _random(key: str) -> bool:

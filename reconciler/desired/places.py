@@ -74,20 +74,29 @@ def shown(path: str) -> str:
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def plain(text: str) -> str:
+    """A text with what no terminal prints written out: a file or a field may be named to look like something else."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else _written_out(c) for c in text)
+
+
 def place_flaw(path: str, said: list[str], flaw: Flaw) -> Problem:
     """A flaw as a problem with the line it is in; what looks like a key is blotted out."""
     line = said[flaw.line - 1] if 0 < flaw.line <= len(said) else ""
     fits = flaw.column <= _EXCERPT and line.strip()
     excerpt = redact(line).replace("\t", " ")[: _EXCERPT + 40] if fits else ""
     return Problem(
-        path=shown(path),
+        path=plain(shown(path)),
         line=flaw.line,
         column=flaw.column,
-        pointer=redact(flaw.pointer),
-        message=redact(flaw.message),
-        hint=redact(flaw.hint),
+        pointer=plain(redact(flaw.pointer)),
+        message=plain(redact(flaw.message)),
+        hint=plain(redact(flaw.hint)),
         excerpt="".join(c if c.isprintable() else "\ufffd" for c in excerpt),
     )
+
+
+def _written_out(c: str) -> str:
+    return c.encode("unicode_escape").decode()
 
 
 def _nearest(document: Document, path: Path_) -> tuple[Spot, bool]:

@@ -5,6 +5,7 @@ Shape is the schemas' business; here are the rules across a document's own field
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ KINDS: Final = ("Instance", "Credentials", "Assistant", "Settings", "Bot", "Conv
 
 # Where the bounds of a duration stand once it is in its unit.
 _BOUNDS: Final = {"retention": "retentionSeconds"}
+_WITH_USER: Final = re.compile(r"'https?://[^/?#']*@")
 
 
 def faults_of(kind: str, data: dict[str, Any]) -> tuple[Fault, ...]:
@@ -143,6 +145,11 @@ def _kinder(fault: Fault, data: dict[str, Any]) -> Fault:
     """The same fault said for whoever writes YAML, where a schema cannot."""
     if fault.path == ("spec", "apiKey") and fault.rule == "type":
         return Fault(fault.path, "a key must not stand in a file", "name where it is: `apiKey: {env: OPENAI_API_KEY}`")
+    if fault.rule == "pattern" and _WITH_USER.search(fault.message):
+        return Fault(fault.path, "holds a user or password", "leave it out: what git keeps is no secret", fault.rule)
+    if fault.path == ("spec", "apiKey") and fault.rule == "maxProperties":
+        hint = "keep `env` or `file`; in an overlay null takes the other away: `apiKey: {env: null, file: keys/main}`"
+        return Fault(fault.path, "names two places of the key", hint, fault.rule)
     if fault.path == ("metadata", "instance") and data.get("kind") == "Instance":
         return Fault(fault.path, "an Instance belongs to no other", "leave it out", fault.rule)
     if fault.rule == "pattern" and fault.path[-1:] and fault.path[-1] in UNITS:

@@ -284,7 +284,9 @@ def test_links_and_names(repo: Repo) -> None:
     (repo.root / "bots/bistro/prompts/one.md").symlink_to("helper.md")
     (repo.root / "bots/bistro/link.yaml").symlink_to("one.yaml")
     (repo.root / os.fsdecode(b"bots/bistro/\xe9.yaml")).write_text(BOT)
+    (repo.root / "bots/bistro/\x1b[31m.yaml").symlink_to("one.yaml")
     expected = [
+        "bots/bistro/\\x1b[31m.yaml: the file is a link, which is not followed",
         "bots/bistro/\\xe9.yaml: the file's name is not UTF-8 (rename it)",
         "bots/bistro/link.yaml: the file is a link, which is not followed",
         "bots/bistro/one.yaml:10:35: spec.systemMessages[1].file: the file bots/bistro/prompts/one.md is a link, "

@@ -22,10 +22,14 @@ def drawn(length: int) -> str:
 
 
 KEYS = [
-    *(f"sk-{infix}{drawn(40)}" for infix in ("", "proj-", "svcacct-", "admin-", "ant-api03-", "or-v1-")),
+    *(f"sk-{infix}{drawn(40)}" for infix in ("", "proj-", "svcacct-", "admin-", "ant-api03-", "or-v1-", "lf-")),
     f"AIza{drawn(35)}",
     f"gsk_{drawn(52)}",
     f"xai-{drawn(80)}",
+    f"csk-{drawn(48)}",
+    f"fw_{drawn(22)}",
+    f"nvapi-{drawn(64)}",
+    f"tgp_v1_{drawn(43)}",
     f"ghp_{drawn(36)}",
     f"github_pat_{drawn(60)}",
     f"glpat-{drawn(20)}",
@@ -65,6 +69,11 @@ def test_a_key_is_found_and_blotted_out(key: str) -> None:
 def test_talk_about_keys_is_no_key(text: str) -> None:
     assert list(keys_in(text)) == []
     assert redact(text) == text
+
+
+def test_a_password_in_an_address_is_blotted_out() -> None:
+    assert redact("at 'https://user:pa55@example.com/v1'") == "at 'https://…@example.com/v1'"
+    assert redact("https://example.com/a@b") == "https://example.com/a@b"
 
 
 def account(spec: dict[str, Any]) -> Desired:
