@@ -101,7 +101,8 @@ class Course:
         """Seconds until it is to be looked at again; the wall clock may be moved meanwhile."""
         if self._at is not math.inf and time.time() < self._planned - _BACK:
             self._plan_moments()
-        return self._coming() if self._at is math.inf else min(self._coming(), _LATEST)
+        coming = self._next() - time.time()
+        return coming if self._at is math.inf else min(coming, _LATEST)
 
     def due(self, commit: str | None) -> str | None:
         """What starts a pass now, where `commit` is desired (None: not to be told); None: nothing."""
@@ -141,7 +142,7 @@ class Course:
         self._plan_next(ended, attempts)
         if rollback and ended.outcome not in GOOD:
             self._failures, self._due = 0, asyncio.get_running_loop().time()  # what is wanted is looked at as before
-        history.targets.coming(self._name, attempts, time.time() + self._coming())
+        history.targets.coming(self._name, attempts, self._next())
         if self._running.told is not None:
             self._running.told(self._name, ended)
         if ended.outcome == "unavailable":
@@ -168,8 +169,9 @@ class Course:
     def _has_read(self) -> None:
         self.waits = False
 
-    def _coming(self) -> float:
-        return min(self._due - asyncio.get_running_loop().time(), self._at - time.time())
+    def _next(self) -> float:
+        """When it is to be looked at again, in seconds since the epoch."""
+        return min(time.time() + self._due - asyncio.get_running_loop().time(), self._at)
 
     def _plan_next(self, ended: Ended, attempts: int) -> None:
         """When to look again: `attempts` is how often the plan was refused, also before a restart."""

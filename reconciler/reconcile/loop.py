@@ -1,7 +1,7 @@
 """The loop: passes when an interval ends, a commit comes or somebody asks; level-triggered, targets side by side.
 
-Before it `up` or `run`; after it each target's course, of which two passes never overlap. Whatever wakes it, it looks at
-everything anew. What fails is tried again with back-off; a commit that is no desired state is left until there is
+Before it `up` or `run`; after it each target's course, of which two passes never overlap. Whatever wakes it, it looks
+at everything anew. What fails is tried again with back-off; a commit that is no desired state is left until there is
 another one or the interval ends.
 """
 

