@@ -63,7 +63,7 @@ class Server:
             limits=limits or Limits(rate=0, failures=0),  # tests of keys try many; limits have tests of their own
         )
         self.uvicorn = uvicorn.Server(
-            uvicorn.Config(self.app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+            uvicorn.Config(self.app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=60)
         )
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -94,7 +94,8 @@ class Server:
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self.app.state.stop)
         self.uvicorn.should_exit = True
-        self.thread.join(10)
+        self.thread.join(30)
+        assert not self.thread.is_alive()
         self.store.close()
 
 

@@ -55,7 +55,10 @@ async def read(call: Call) -> Response:
 
 
 async def follow(call: Call) -> Response:
-    """The chat so far and what comes, as server-sent events; resumes after `Last-Event-ID` (or `?after=`)."""
+    """The chat so far and what comes, as server-sent events; resumes after `Last-Event-ID` (or `?after=`).
+
+    The stream ends when its key opens the chat no more, or the instance is deleted.
+    """
     served, jid = call.served, call.path("remoteJid")
     instance_id = call.instance.id
     start = call.request.headers.get("last-event-id") or call.query("after")
@@ -70,7 +73,11 @@ async def follow(call: Call) -> Response:
                     yield b"".join(_event(one) for one in said)
                 await news.wait()
 
-    return served.streams.response(events)
+    def opens() -> bool:
+        there = served.store.fleet.directory.by_id(instance_id) is not None
+        return there and served.keys.found(call.request) == call.caller
+
+    return served.streams.response(events, opens)
 
 
 async def forget(call: Call) -> Response:

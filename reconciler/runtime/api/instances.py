@@ -118,6 +118,7 @@ async def delete(call: Call) -> Response:
     """Delete an instance with everything in it."""
     await call.served.store.fleet.delete_instance(call.instance.id, match(call))
     call.served.store.tokens.let_go(call.instance.id)
+    call.served.streams.review()
     return json({"status": "SUCCESS", "error": False, "response": {"message": "Instance deleted"}})
 
 

@@ -40,9 +40,13 @@ async def delete(call: Call) -> Response:
 
 
 async def rotate(call: Call) -> Response:
-    """Give an instance another token, `hash`; the one it had and all tokens of its chats stop at once."""
+    """Give an instance another token, `hash`; the one it had and all tokens of its chats stop at once.
+
+    So do the event streams that were opened with them.
+    """
     instance = _named(call, call.path("instance"))
     token = await call.served.store.fleet.rotate_token(instance.id)
+    call.served.streams.review()
     return json({"instance": {"instanceName": instance.name, "instanceId": instance.id}, "hash": token})
 
 
