@@ -181,10 +181,13 @@ def _explain(error: Any) -> Iterator[Fault]:
 
 
 def _type_hint(value: object, kinds: Sequence[str]) -> str:
+    if value is None:
+        what = "a text" if kinds == ["string"] else "its fields" if "object" in kinds else "a value"
+        return f"it is empty: give {what} or leave the field out"
+    if "integer" in kinds and isinstance(value, bool | float):
+        return "write a whole number"
     if "string" in kinds and isinstance(value, bool | int | float):
         return "write it in quotes"
-    if value is None and "string" in kinds:
-        return "it is empty: give a text or leave the field out"
     if "array" in kinds and isinstance(value, str):
         return "write it as a list, each entry with a `- ` before it"
     if "boolean" in kinds and isinstance(value, str):

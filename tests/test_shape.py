@@ -62,6 +62,12 @@ BODY = {
             "spec.triggerValue is not of type string",
             "it is empty: give a text or leave the field out",
         ),
+        ({"expire": 1.5}, "spec.expire is not of type integer or string", "write a whole number"),
+        (
+            {"expire": None},
+            "spec.expire is not of type integer or string",
+            "it is empty: give a value or leave the field out",
+        ),
         ({"triggerValue": ""}, "spec.triggerValue must not be empty", ""),
         ({"maxTokens": "12"}, "spec.maxTokens is not of type integer", "write it without quotes"),
         ({"maxTokens": 0}, "spec.maxTokens 0 is less than 1", ""),

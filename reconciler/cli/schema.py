@@ -40,6 +40,8 @@ def schema(
 
         if kind is not None:
             raise Misuse("--install writes every schema: leave the kind out")
+        if context.repository.bare:
+            raise Misuse(f"{context.repository.root} is a bare repository: nobody edits files in it")
         for file in install(context.repository.root):
             put(str(file))
         return

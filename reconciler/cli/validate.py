@@ -48,7 +48,7 @@ def validate(
         reconciler validate --format github
     """
     from reconciler.desired.check import read_targets
-    from reconciler.desired.config import read_config
+    from reconciler.desired.config import empty_overlays, read_config
     from reconciler.desired.git import Repository
     from reconciler.model import Config
 
@@ -69,6 +69,7 @@ def validate(
         if not problems:
             desired = next(iter(read.values()))
             warnings = tuple(dict.fromkeys(warning for one in read.values() for warning in one.warnings))
+            warnings += empty_overlays(repository, commit, config)
     except InvalidBots as error:
         problems += error.problems
     below = "" if path is None else path.resolve().relative_to(repository.root.resolve()).as_posix()

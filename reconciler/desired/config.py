@@ -41,6 +41,19 @@ def read_config(repository: Repository, commit: str | None) -> Config:
     return _config(data)
 
 
+def empty_overlays(repository: Repository, commit: str | None, config: Config) -> tuple[Problem, ...]:
+    """Overlays without a file: a target whose overlay is misspelt would quietly get the base's values."""
+    files = files_of(repository, commit)
+    message, hint = "holds no YAML files, so nothing differs from the base", "put what differs there, or leave it out"
+    return tuple(
+        Places(files).problem(
+            PATH, 0, Fault(("targets", one.name, "overlay"), f"the folder '{one.overlay}' {message}", hint)
+        )
+        for one in config.targets
+        if one.overlay and not files.below(one.overlay)
+    )
+
+
 def desired_ref(repository: Repository) -> str:
     """The ref whose commit is desired: `source.ref` of the working tree's file, or of HEAD's where there is no tree.
 

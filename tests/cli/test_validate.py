@@ -38,6 +38,7 @@ kind: Bot
 metadata: {name: one}
 spec: {credentials: main, botType: chatCompletion, model: m, maxTokens: 1, triggerType: all, expire: 1h}
 """
+OVERLAY = "kind: Bot\nmetadata: {name: one}\nspec: {model: n}\n"
 BAD = GOOD.replace("triggerType: all", "triggerType: al")
 
 app = typer.Typer()
@@ -203,6 +204,24 @@ def test_install_writes_schemas_and_keeps_settings(here: Repo) -> None:
     assert Outcome("schema", "--install").out == ""
     with pytest.raises(Misuse, match="leave the kind out"):
         Outcome("schema", "Bot", "--install")
+
+
+def test_install_in_a_bare_repository_is_refused(here: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Context, "repository", Repository(here.root, here.root, bare=True))
+    with pytest.raises(Misuse, match="is a bare repository"):
+        Outcome("schema", "--install")
+
+
+def test_an_overlay_without_a_file_is_told(here: Repo) -> None:
+    here.write("bots/bistro/all.yaml", GOOD)
+    here.write("reconciler.yaml", "kind: Config\ntargets:\n  p: {type: runtime, overlay: overlays/p}\n")
+    done = Outcome("validate")
+    assert done.code == 0
+    assert done.err.startswith(
+        "reconciler.yaml:3:31: targets.p.overlay: warning: the folder 'overlays/p' holds no YAML"
+    )
+    here.write("overlays/p/bistro/one.yaml", "apiVersion: reconciler/v1\n" + OVERLAY)
+    assert "overlay" not in Outcome("validate").err
 
 
 @pytest.mark.parametrize("text", ["// mine\n{}", "[]", '{"yaml.schemas": []}'])
