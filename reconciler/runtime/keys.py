@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from starlette.requests import Request
 
+from reconciler.errors import Rejected
 from reconciler.runtime.origins import from_here
 from reconciler.store.sqlite import Store
 
@@ -60,6 +61,7 @@ class Keys:
 
     def __init__(self, api_key: str, store: Store | None) -> None:
         self._global, self._kept = api_key.encode(), store
+        self._console = store.vault.digest(api_key) if store is not None else ""
 
     @property
     def _store(self) -> Store:
@@ -78,7 +80,11 @@ class Keys:
         if self._kept is None:
             return None
         cookie = request.cookies.get(COOKIE) if from_here(request.headers) else None
-        return Caller() if cookie and self._store.vault.is_session(cookie, SESSION) else None
+        return Caller() if cookie and self._store.vault.is_session(cookie, SESSION, self._console) else None
+
+    def session(self) -> str:
+        """A console session, for whoever has shown the global key; another global key ends it."""
+        return self._store.vault.session(self._console)
 
     def _holder(self, key: str) -> Caller | None:
         if self.is_global(key):
@@ -92,22 +98,24 @@ class Keys:
         return self._chatter(key)
 
     def chat_token(self, instance_id: str, jid: str, until: float) -> str:
-        """A token that opens one chat until a moment (seconds since the epoch) or its instance's token changes."""
-        return self._store.vault.chat_token(
-            msgspec.json.encode(_Chat(instance_id, jid, until, self._issuer(instance_id)))
-        )
+        """A token that opens one chat until a moment (seconds since the epoch) or its instance's token changes. Raises
+        Rejected 404 once the instance is deleted."""
+        if (issuer := self._issuer(instance_id)) is None:
+            raise Rejected(404, "The instance does not exist any more")
+        return self._store.vault.chat_token(msgspec.json.encode(_Chat(instance_id, jid, until, issuer)))
 
     def _chatter(self, key: str) -> Caller | None:
         said = self._store.vault.said_by(key)
         if said is None:
             return None
         chat = msgspec.json.decode(said, type=_Chat)
-        if chat.until < time.time() or self._store.fleet.directory.by_id(chat.instance_id) is None:
+        if chat.until < time.time() or chat.issuer != self._issuer(chat.instance_id):
             return None
-        return Caller(chat.instance_id, jid=chat.jid) if chat.issuer == self._issuer(chat.instance_id) else None
+        return Caller(chat.instance_id, jid=chat.jid)
 
-    def _issuer(self, instance_id: str) -> str:
-        return self._store.fleet.directory[instance_id].token_digest[:16]
+    def _issuer(self, instance_id: str) -> str | None:
+        held = self._store.fleet.directory.get(instance_id)
+        return held.token_digest[:16] if held is not None else None
 
 
 def given(request: Request) -> str | None:

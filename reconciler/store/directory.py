@@ -33,8 +33,9 @@ class Directory:
         self._secrets: dict[str, str] = {}
         self._numbers: dict[str, str] = {}
 
-    def __getitem__(self, id: str) -> Held:
-        return self._held[id]
+    def get(self, id: str) -> Held | None:
+        """What is held of the instance of this id; None once it is deleted, which may be at any moment."""
+        return self._held.get(id)
 
     def all(self) -> list[Held]:
         """All instances, oldest first."""

@@ -80,7 +80,8 @@ class Fleet:
         if own != self._id or not (count.isascii() and count.isdecimal() and len(count) < 20):
             return None
         since = int(count)
-        return None if since > self._version else {id for id, changed in self._versions.items() if changed > since}
+        with self._lock:  # the writer's thread may be adding an instance
+            return None if since > self._version else {id for id, at in self._versions.items() if at > since}
 
     def _tag(self, instance_id: str, version: int) -> str:
         return f"{self._id}-{version}-{instance_id}"
@@ -101,9 +102,8 @@ class Fleet:
         """The instance whose webhook secret this is."""
         return self.directory.by_secret(self._vault.digest(secret))
 
-    def secrets_of(self, id: str) -> tuple[str, str]:
-        """The instance's token and webhook secret in clear, for whoever holds the global key."""
-        held = self.directory[id]
+    def secrets_of(self, held: Held) -> tuple[str, str]:
+        """An instance's token and webhook secret in clear, for whoever holds the global key."""
         return self._vault.open(held.token), self._vault.open(held.secret)
 
     # --- changes ---------------------------------------------------------------------------------------------
@@ -161,17 +161,15 @@ class Fleet:
         await self._change(row["id"], lambda c: changes.create_instance(c, row, sealed), lambda _: hold(held))
         return held.instance, token
 
-    async def update_instance(self, id: str, merge: Merge, seen: Seen = None) -> Instance:
-        """An instance with what `merge` makes of its integration, number, webhook and retention."""
-
-        def hold(row: Fields) -> None:
-            if self.directory.by_id(id) is not None:
-                held = msgspec.structs.replace(self.directory[id], instance=msgspec.convert(row, Instance), row=row)
-                self.directory.hold(held)
-
+    async def update_instance(self, id: str, merge: Merge, seen: Seen = None) -> str:
+        """An instance with what `merge` makes of its integration, number, webhook and retention; the row as JSON."""
         change = self._if("instances", id, None, seen, lambda c: changes.update_instance(c, id, merge))
-        row = await self._change(id, change, hold)
-        return msgspec.convert(row, Instance)
+        row: Fields = await self._change(id, change, lambda row: self._hold(id, row))
+        return rows.encode(row)
+
+    def _hold(self, id: str, row: Fields) -> None:
+        if (held := self.directory.get(id)) is not None:
+            self.directory.hold(msgspec.structs.replace(held, instance=msgspec.convert(row, Instance), row=row))
 
     async def rotate_token(self, id: str) -> str:
         """Another token for an instance; the one it had opens nothing from then on."""
@@ -179,8 +177,8 @@ class Fleet:
         sealed, digest = self._vault.seal(token), self._vault.digest(token)
 
         def hold(_: None) -> None:
-            if self.directory.by_id(id) is not None:
-                self.directory.hold(msgspec.structs.replace(self.directory[id], token=sealed, token_digest=digest))
+            if (held := self.directory.get(id)) is not None:
+                self.directory.hold(msgspec.structs.replace(held, token=sealed, token_digest=digest))
 
         await self._change(id, lambda c: changes.rotate_token(c, id, sealed, digest), hold)
         return token
@@ -199,10 +197,8 @@ class Fleet:
             return batch.apply(c, instance_id, asked, before, self._tag(instance_id, coming), self._vault)
 
         def hold(done: tuple[bytes, Fields | None]) -> None:
-            row = done[1]
-            if row is not None and self.directory.by_id(instance_id) is not None:
-                instance = msgspec.convert(row, Instance)
-                self.directory.hold(msgspec.structs.replace(self.directory[instance_id], instance=instance, row=row))
+            if done[1] is not None:
+                self._hold(instance_id, done[1])
 
         try:
             return (await self._change(instance_id, change, hold))[0]

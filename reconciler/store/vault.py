@@ -46,14 +46,14 @@ class Vault:
         """By which a token is looked up; says nothing of it to whoever has the database alone."""
         return hmac.new(self._digest, token.encode("utf-8", "surrogateescape"), hashlib.sha256).hexdigest()
 
-    def session(self) -> str:
-        """A console session's cookie; it holds nothing but the time it was made."""
-        return self._sessions.encrypt(b"console").decode()
+    def session(self, said: str) -> str:
+        """A console session's cookie; to whoever opens it here it says `said` and when it was made."""
+        return self._sessions.encrypt(said.encode()).decode()
 
-    def is_session(self, cookie: str, seconds: int) -> bool:
-        """Whether a cookie is a session made here at most `seconds` ago."""
+    def is_session(self, cookie: str, seconds: int, said: str) -> bool:
+        """Whether a cookie is a session made here at most `seconds` ago that says `said`."""
         try:
-            return self._sessions.decrypt(cookie.encode(), ttl=seconds) == b"console"
+            return hmac.compare_digest(self._sessions.decrypt(cookie.encode(), ttl=seconds), said.encode())
         except (InvalidToken, UnicodeEncodeError):
             return False
 

@@ -73,7 +73,7 @@ async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
         fleet = store.fleet
         for found in (fleet.instance("Bistro_01"), fleet.instance_by_number("5511"), fleet.instance_by_token(token)):
             assert found == made
-        assert fleet.instance_by_secret(fleet.secrets_of(made.id)[1]) == made
+        assert fleet.instance_by_secret(fleet.secrets_of(fleet.directory.all()[0])[1]) == made
         assert fleet.instance_by_token("x") is fleet.instance("x") is fleet.instance_by_number("x") is None
     finally:
         store.close()
@@ -236,9 +236,10 @@ def test_the_vault_round_trips(secret: str, key: str) -> None:
     sealed = vault.seal(secret)
     assert vault.open(sealed) == secret
     assert len(secret) < 8 or secret not in sealed
-    assert vault.is_session(vault.session(), 60)
-    assert not vault.is_session(sealed, 60)
-    assert not vault.is_session("é", 60)
+    assert vault.is_session(vault.session("said"), 60, "said")
+    assert not vault.is_session(vault.session("said"), 60, "else")
+    assert not vault.is_session(sealed, 60, secret)
+    assert not vault.is_session("é", 60, "é")
 
 
 async def test_a_kept_list_is_never_an_old_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ async def login(call: Call) -> Response:
     response = json({"status": "success"})
     response.set_cookie(
         COOKIE,
-        call.served.store.vault.session(),
+        call.served.keys.session(),
         max_age=SESSION,
         httponly=True,
         samesite="strict",

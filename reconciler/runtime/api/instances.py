@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from reconciler.errors import Rejected
-from reconciler.model import Instance
 from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import Fields, fitting, merged, read_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import answer_found, match, page, quoted
+from reconciler.runtime.lists import answer_found, answer_row, match, page, quoted
 from reconciler.runtime.urls import check_urls
+from reconciler.store.directory import Held
 
 _BODY = "http/instance"
 
@@ -78,7 +78,7 @@ async def find(call: Call) -> Response:
     fleet = call.served.store.fleet
     name, id = call.query("instanceName"), call.query("instanceId")
     chosen = [
-        held.instance
+        held
         for held in fleet.directory.all()
         if call.caller.opens(held.instance.id) and name in (None, held.instance.name) and id in (None, held.instance.id)
     ]
@@ -86,14 +86,12 @@ async def find(call: Call) -> Response:
         if call.caller.instance_id is not None:
             return unauthorized()
         raise Rejected(404, f'The "{name or id}" instance does not exist')
-    one = chosen[0].id if len(chosen) == 1 else None
+    one = chosen[0].instance.id if len(chosen) == 1 else None
     limit, offset = page(call)
     chosen = chosen[offset:] if limit < 0 else chosen[offset : offset + limit]
     counts = await fleet.counts(one)
     everything = call.caller.everything
-    return answer_found(
-        call, [_row(call, instance, everything, *counts.get(instance.id, (0, 0))) for instance in chosen]
-    )
+    return answer_found(call, [_row(call, held, everything, *counts.get(held.instance.id, (0, 0))) for held in chosen])
 
 
 async def state(call: Call) -> Response:
@@ -109,9 +107,7 @@ async def update(call: Call) -> Response:
     def merge(before: Fields) -> Fields:
         return patched(call, name, before, patch)
 
-    fleet = call.served.store.fleet
-    await fleet.update_instance(call.instance.id, merge, match(call))
-    return json(fleet.directory[call.instance.id].row)
+    return answer_row(call, await call.served.store.fleet.update_instance(call.instance.id, merge, match(call)))
 
 
 async def delete(call: Call) -> Response:
@@ -122,18 +118,17 @@ async def delete(call: Call) -> Response:
     return json({"status": "SUCCESS", "error": False, "response": {"message": "Instance deleted"}})
 
 
-def _row(call: Call, instance: Instance, everything: bool, messages: int, chats: int) -> dict[str, Any]:
-    fleet = call.served.store.fleet
-    row = fleet.directory[instance.id].row
-    token, secret = fleet.secrets_of(instance.id) if everything else (None, None)
-    setting = {"createdAt": row["createdAt"], "updatedAt": row["createdAt"], "instanceId": instance.id}
+def _row(call: Call, held: Held, everything: bool, messages: int, chats: int) -> dict[str, Any]:
+    row, id = held.row, held.instance.id
+    token, secret = call.served.store.fleet.secrets_of(held) if everything else (None, None)
+    setting = {"createdAt": row["createdAt"], "updatedAt": row["createdAt"], "instanceId": id}
     shown = {
         **row,
         "token": token,
         "webhookSecret": secret,
         "clientName": "reconciler",
         **_ABSENT,
-        "Setting": {"id": instance.id, **_LINE, **setting},
+        "Setting": {"id": id, **_LINE, **setting},
         "_count": {"Message": messages, "Contact": chats, "Chat": chats},
     }
     if not everything:

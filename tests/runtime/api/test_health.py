@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from reconciler.runtime.app import ENDPOINTS
-from reconciler.runtime.keys import COOKIE
+from reconciler.runtime.keys import COOKIE, Keys
 from tests.runtime.conftest import KEY, Server, Tenant
 
 
@@ -77,6 +77,16 @@ def test_the_consoles_session(server: Server, tenant: Tenant) -> None:
         browser.post("/console/logout")
         assert browser.get(f"/openai/find/{tenant.name}").status_code == 401
         assert httpx.get(f"{server.url}/fleet", cookies={COOKIE: "forged"}).status_code == 401
+
+
+def test_another_global_key_ends_the_consoles_sessions(server: Server) -> None:
+    def opens(key: str) -> bool:
+        headers = [(b"cookie", f"{COOKIE}={session}".encode())]
+        return Keys(key, server.store).found(Request({"type": "http", "headers": headers})) is not None
+
+    session = Keys("the key before", server.store).session()
+    assert opens("the key before")
+    assert not opens(KEY)
 
 
 def test_the_api_describes_itself(nobody: httpx.Client) -> None:

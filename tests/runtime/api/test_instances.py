@@ -7,7 +7,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.runtime.conftest import KEY, Tenant
+from reconciler.errors import Rejected
+from tests.runtime.conftest import KEY, Server, Tenant
 
 
 def test_creating_answers_as_clients_expect(client: httpx.Client) -> None:
@@ -118,3 +119,28 @@ def test_deleting_takes_everything_along(client: httpx.Client, nobody: httpx.Cli
     assert client.get(f"/openai/find/{tenant.name}").status_code == 404
     assert nobody.get("/instance/fetchInstances", headers=headers).status_code == 401
     Tenant(client, tenant.name).credentials()
+
+
+def test_an_instance_that_goes_while_it_is_listed(
+    client: httpx.Client, tenant: Tenant, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = server.store.fleet
+    counts = fleet.counts
+
+    async def deleting(instance_id: str | None) -> dict[str, tuple[int, int]]:
+        await fleet.delete_instance(tenant.id)
+        return await counts(instance_id)
+
+    monkeypatch.setattr(fleet, "counts", deleting)
+    answer = client.get("/instance/fetchInstances", params={"instanceName": tenant.name})
+    assert [row["id"] for row in answer.json()] == [tenant.id]
+    with pytest.raises(Rejected, match="does not exist any more"):
+        server.app.state.served.keys.chat_token(tenant.id, "ana", 1.0)
+
+
+def test_a_changed_instance_has_an_etag(client: httpx.Client, tenant: Tenant) -> None:
+    path = f"/instance/update/{tenant.name}"
+    first = client.put(path, json={"retention": 86400})
+    second = client.put(path, json={"retention": 90000}, headers={"If-Match": first.headers["etag"]})
+    assert (second.status_code, second.json()["retention"]) == (200, 90000)
+    assert client.put(path, json={"retention": 1}, headers={"If-Match": first.headers["etag"]}).status_code == 412
