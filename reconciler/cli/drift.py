@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reconciler.cli.context import context
-from reconciler.cli.output import Format, put, put_json
+from reconciler.cli.loops import at_hand, chosen, loop
+from reconciler.cli.output import Format, put, put_json, say
 from reconciler.cli.plan import fresh_plan
 from reconciler.cli.site import InstanceName, Ref, TargetName, when
+from reconciler.errors import Misuse, ReconcilerError, Unavailable
 
 if TYPE_CHECKING:
+    from reconciler.cli.loops import There
     from reconciler.model import Change, FieldChange, Plan
+    from reconciler.reconcile.control import Control
 
 DRIFT = 2  # exit code
 Moved = tuple["Change", "FieldChange", float | None]
@@ -28,6 +32,7 @@ def drift(
     """Only what moved on the live side: each field with its live and its declared value, and when it was first seen.
 
     Reads only: what is found here is neither put back nor written down. Times are those of the loop's own passes.
+    Where there is no repository, or a loop alone at RECONCILER_URL, it is what that loop saw last, without values.
     Exit code 2: there is drift.
 
     Examples:
@@ -37,12 +42,52 @@ def drift(
     """
     from reconciler.plan.narrow import narrow
 
-    whole, _, _ = asyncio.run(fresh_plan(target, ref, False, frozenset()))
+    if ref is None and not _here():
+        _seen_by(loop(), target, instance, format_)
+        return
+    try:
+        whole, _, _ = asyncio.run(fresh_plan(target, ref, False, frozenset()))
+    except Unavailable:
+        if ref is not None or at_hand() or context.environment.url is None:
+            raise
+        _seen_by(loop(), target, instance, format_)
+        return
     found = _moved(narrow(whole, instance))
     if format_ is Format.json:
         put_json([_row(one) for one in found])
     else:
         _show(found, whole.target)
+    if found:
+        raise typer.Exit(DRIFT)
+
+
+def _here() -> bool:
+    """Whether there is a repository to compare with."""
+    try:
+        return bool(context.source)
+    except Misuse:
+        return False
+
+
+def _seen_by(asked: Control | There, target: str | None, instance: str | None, format_: Format) -> None:
+    """What the last pass of a loop saw, which is all that its records hold."""
+    import msgspec
+
+    name = chosen(asked, target)
+    (state,) = asked.status(name) or (None,)
+    if state is None:
+        raise Unavailable(f"no pass of {name} has ended yet: see `reconciler status`")
+    found = [one for one in state.drift if instance in (None, one.instance)]
+    if format_ is Format.json:
+        put_json([msgspec.to_builtins(one) for one in found])
+    else:
+        for one in found:
+            put(f"{one.kind} {one.instance}/{one.name}: {one.field}, first seen {when(one.first_seen)}")
+        if not found:
+            put(f"no drift on {name}")
+        say(f"note: as the loop saw it at {when(state.checked)}; a plan in a checkout shows the values")
+        if state.outcome == "unavailable":
+            say(f"note: {name} does not answer: {state.message.partition(chr(10))[0]}")
     if found:
         raise typer.Exit(DRIFT)
 
@@ -58,14 +103,12 @@ def _moved(plan: Plan) -> list[Moved]:
 
 
 def _first_seen(target: str) -> dict[tuple[str, str, str, str], float]:
-    """When passes first saw each field moved; empty where no pass was made from here."""
-    from reconciler.reconcile.history import History
-
-    path = context.data.loop_database
-    if not path.exists():
+    """When passes first saw each field moved; empty where no loop's records are to be had."""
+    try:
+        states = loop().status(target)
+    except ReconcilerError:
         return {}
-    with History(path) as records:
-        return {(one.kind, one.instance, one.name, one.field): one.first_seen for one in records.targets.drift(target)}
+    return {(one.kind, one.instance, one.name, one.field): one.first_seen for state in states for one in state.drift}
 
 
 def _show(found: list[Moved], target: str) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from reconciler.reconcile.history import Source
 
 OUT_OF_SYNC = 2  # exit code
+_KEEPS = "prune: false, deletes are only shown"
+_LEAVES = "selfHeal: false, drift is only shown"
 
 
 def status(
@@ -64,6 +66,8 @@ def _show(one: State) -> None:
         put(f"  next      {when(one.next)}, {tried}")
     elif one.next is not None:
         put(f"  next      {when(one.next)}")
+    if off := [said for said, on in ((_KEEPS, one.prune), (_LEAVES, one.self_heal)) if on is False]:
+        put(f"  sync      {', '.join(off)}")
     put(f"  loop      {'runs' if one.loop_runs else 'does not run: start `reconciler up` or `reconciler run`'}")
     for drifted in one.drift:
         since = when(drifted.first_seen)

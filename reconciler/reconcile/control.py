@@ -15,7 +15,7 @@ import msgspec
 
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots, Misuse, ReconcilerError, Unavailable
-from reconciler.model import Config
+from reconciler.model import Config, Sync
 from reconciler.plan.retire import documents
 from reconciler.reconcile.history import History, PassRow, Source, StepRow
 from reconciler.reconcile.holds import Quarantined, Rollback, Suspended
@@ -29,7 +29,8 @@ _PATIENCE: Final = 60.0  # seconds that a suspension waits for a pass to end
 
 class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How a target stands. Times are seconds since the epoch. `attempts`: how often the wanted commit was tried in
-    vain; `next`: when the loop looks again; `source`: the remote repository that is followed, if one is."""
+    vain; `next`: when the loop looks again; `source`: the remote repository that is followed, if one is;
+    `prune`, `self_heal`: whether it deletes, and puts back, at all (None: not known here)."""
 
     target: str
     sync: str  # Synced, OutOfSync, Unknown
@@ -49,6 +50,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     next: float | None
     loop_runs: bool
     source: Source | None
+    prune: bool | None = None
+    self_heal: bool | None = None
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -87,13 +90,16 @@ class Control:
     def status(self, target: str | None = None) -> list[State]:
         """How all targets stand, or one."""
         running = loop_runs(self._data)
-        commit, _ = self._desired()
+        commit, config = self._desired()
+        syncs = {one.name: one.sync for one in config.targets} if config is not None else {}
         with self._history() as history:
             source = history.source()
             if source is not None and commit is not None and source.commit != commit:
                 source = None  # another repository is read now
             rows = [row for row in history.targets.all() if target in (None, row.target)]
-            return [_state(history, row, commit, running, source) for row in rows]
+            if target is None and syncs:  # one that was taken out of reconciler.yaml stands no more
+                rows = [row for row in rows if row.target in syncs]
+            return [_state(history, row, commit, running, source, syncs.get(row.target)) for row in rows]
 
     def passes(self, limit: int, target: str | None = None, before: int | None = None) -> list[PassRow]:
         """Passes, newest first; `before`: those with smaller numbers."""
@@ -178,19 +184,21 @@ def named(control_targets: tuple[str, ...], given: str | None) -> str:
     return given
 
 
-def _state(history: History, row: TargetRow, commit: str | None, running: bool, source: Source | None) -> State:
+def _state(
+    history: History, row: TargetRow, commit: str | None, running: bool, source: Source | None, sync: Sync | None
+) -> State:
     skipped = history.holds.quarantined(row.target, commit or row.wanted)
     wanted = skipped.good if skipped else commit or row.wanted
     suspended = history.holds.suspended(row.target)
     drift = history.targets.drift(row.target)
     good = row.outcome in GOOD
     if row.outcome == "unavailable":
-        sync = "Unknown"
+        stands = "Unknown"
     else:
-        sync = "Synced" if good and wanted == row.applied and not drift else "OutOfSync"
+        stands = "Synced" if good and wanted == row.applied and not drift else "OutOfSync"
     return State(
         target=row.target,
-        sync=sync,
+        sync=stands,
         health="Suspended" if suspended else "Healthy" if good or row.outcome == "waiting" else "Degraded",
         suspended=suspended,
         quarantined=skipped,
@@ -207,6 +215,8 @@ def _state(history: History, row: TargetRow, commit: str | None, running: bool, 
         next=row.next if running else None,
         loop_runs=running,
         source=source,
+        prune=sync.prune if sync is not None else None,
+        self_heal=sync.self_heal if sync is not None else None,
     )
 
 

@@ -37,12 +37,12 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Runs a command in this process; gives exit code, output and talk."""
-    from reconciler.cli import loops, main, plan, rollback, site
+    from reconciler.cli import drift, loops, main, plan, rollback, site
     from reconciler.cli.context import Context
 
     def run(*arguments: str) -> tuple[int, str, str]:
         fresh = Context()
-        for module in (loops, plan, rollback, site):
+        for module in (drift, loops, plan, rollback, site):
             monkeypatch.setattr(module, "context", fresh)
         with pytest.raises(SystemExit) as ended:
             main.run(list(arguments))
@@ -141,15 +141,31 @@ def test_all_of_it_through_its_url(elsewhere: Elsewhere, repo: Repo, monkeypatch
     signed = {"X-Hub-Signature-256": "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
     headers = {"X-GitHub-Event": "push", "Content-Type": "application/json"}
     assert httpx.post(f"{elsewhere.url}/reconciler/hook/github", content=body, headers=headers).status_code == 401
-    answer = httpx.post(f"{elsewhere.url}/reconciler/hook/github", content=body, headers={**headers, **signed})
-    assert answer.json()["looks"]
+
+    def push() -> None:
+        answer = httpx.post(f"{elsewhere.url}/reconciler/hook/github", content=body, headers={**headers, **signed})
+        assert answer.json()["looks"]
+
+    push()
     until(lambda: tokens() == [2])
+    assert elsewhere("drift") == "no drift on far\n"
 
     held = elsewhere.document("reconciler-held", "suspend", "incident 12")
     assert held["suspended"]["reason"] == "incident 12"
     assert "far: Synced, Suspended" in elsewhere("status")
+    row = live.get("/openai/find/bistro").json()[0]
+    assert live.put(f"/openai/update/{row['id']}/bistro", json={"maxTokens": 7}).status_code == 200
+    bad = repo.commit({"README.md": "a commit that changes no bot"})
+    push()
+    until(lambda: there.get("/reconciler/status").json()[0]["drift"])
+    assert "Bot bistro/a: maxTokens, first seen 20" in elsewhere("drift", code=2)
+    (seen,) = json.loads(elsewhere("drift", "--target", "far", "--format", "json", code=2).partition("]")[0] + "]")
+    assert (seen["kind"], seen["field"]) == ("Bot", "maxTokens")
+    assert elsewhere("drift", "--instance", "other") == "no drift on far\n"
+    assert tokens() == [7]
     assert "is suspended: incident 13" in elsewhere("suspend", "incident 13", "--target", "far")
     assert elsewhere("resume") == "far is applied to again\n"
+    until(lambda: tokens() == [2] and there.get("/reconciler/status").json()[0]["sync"] == "Synced")
     assert "is not suspended" in elsewhere("resume", code=64)
     assert "there are far" in elsewhere("suspend", "x", "--target", "nope", code=64)
 
@@ -157,7 +173,7 @@ def test_all_of_it_through_its_url(elsewhere: Elsewhere, repo: Repo, monkeypatch
     assert (asked["pass"]["outcome"], asked["pass"]["commit"]) == ("unchanged", bad)
     assert "unchanged" in elsewhere("sync")
     assert "--auto-approve" in elsewhere("rollback", code=64)
-    back = json.loads(elsewhere("rollback", "--auto-approve", "--format", "json"))
+    back = json.loads(elsewhere("rollback", "--auto-approve", "--to", first, "--format", "json"))
     assert (back["outcome"], back["commit"], back["counts"]) == ("applied", first, {"done": 1})
     assert back["steps"][0]["name"] == "a"
     assert tokens() == [1]
