@@ -15,7 +15,7 @@ from reconciler.egress import Gate
 from reconciler.errors import Rejected
 from reconciler.llm.answer import ModelFailed, Usage
 from reconciler.llm.asking import ROUNDS
-from reconciler.llm.breaker import LIMIT
+from reconciler.llm.breaker import LIMIT, REST
 from reconciler.llm.models import Models
 from reconciler.llm.patience import retry_after
 from reconciler.model import DEMO, Account, Secret
@@ -35,7 +35,7 @@ async def fake():
 
 @pytest.fixture
 async def models():
-    models = Models(None, gate=HERE, seconds=5, pause=0.01)
+    models = Models(None, gate=HERE, seconds=60, pause=0.001)
     yield models
     await models.close()
 
@@ -213,10 +213,10 @@ async def test_retried(models, fake, api, case, bad):
 
 
 async def test_retry_after_is_a_minimum(models, fake):
-    fake.answers = [error(429, retry_after="0.3"), GOOD["chat"]]
+    fake.answers = [error(429, retry_after="0.1"), GOOD["chat"]]
     start = time.monotonic()
     await models.answer(account(fake.url), request())
-    assert time.monotonic() - start >= 0.3
+    assert time.monotonic() - start >= 0.1
 
 
 async def test_retry_after_past_the_deadline_is_not_waited_for(models, fake):
@@ -374,8 +374,9 @@ async def test_accounts_at_once_each_with_its_own_key(fake, monkeypatch):
         assert "leaked" not in str(headers).lower()
 
 
-async def test_an_account_that_keeps_failing_is_left_alone(fake):
-    models = Models(None, gate=HERE, seconds=5, pause=0.001, rest=0.3)
+async def test_an_account_that_keeps_failing_is_left_alone(fake, monkeypatch):
+    models, now = Models(None, gate=HERE, seconds=60, pause=0.001), 0.0
+    monkeypatch.setattr(models._openai._patience._breakers, "_clock", lambda: now)
     fake.answers = [error(503)]
     for _ in range(LIMIT):
         with pytest.raises(ModelFailed, match="503"):
@@ -386,7 +387,7 @@ async def test_an_account_that_keeps_failing_is_left_alone(fake):
     assert len(fake.seen) == asked
     fake.answers = [GOOD["chat"]]
     await models.answer(account(fake.url, api_key=Secret("sk-another-tenant")), request())
-    await asyncio.sleep(0.3)
+    now += REST
     await models.answer(account(fake.url), request())
     await models.answer(account(fake.url), request())
     assert len(fake.seen) == asked + 3
@@ -448,7 +449,7 @@ FUNCTION_FAILS = [
 
 @pytest.mark.parametrize(("case", "bad", "call", "said"), FUNCTION_FAILS, ids=[case[0] for case in FUNCTION_FAILS])
 async def test_a_failing_function_is_told_to_the_model(models, fake, monkeypatch, case, bad, call, said):
-    monkeypatch.setattr("reconciler.llm.functions.SECONDS", 0.3 if case == "hang" else 5)
+    monkeypatch.setattr("reconciler.llm.functions.SECONDS", 0.1 if case == "hang" else 60)
     async with fake_openai() as functions:
         functions.answers = [bad]
         fake.answers = [chat(None, [tool_call(**call)]), GOOD["chat"]]

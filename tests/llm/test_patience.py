@@ -15,11 +15,13 @@ from reconciler.llm.patience import Patience
 class Server:
     def __init__(self):
         self.now = 0.0
+        self.asked = asyncio.Event()
         self.breakers = Breakers(rest=10.0, clock=lambda: self.now)
         self.patience = Patience(self.breakers, pause=0.001)
 
     async def hang(self, timeout):
-        await asyncio.sleep(60)
+        self.asked.set()
+        await asyncio.Event().wait()
 
     async def ask(self, send, seconds=5.0):
         deadline = time.monotonic() + seconds
@@ -45,7 +47,7 @@ async def test_a_probe_that_the_runtime_gave_up_at_its_end_lets_the_next_through
     server.open()
     server.now += 10
     task = asyncio.create_task(server.ask(server.hang))
-    await asyncio.sleep(0.01)
+    await server.asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

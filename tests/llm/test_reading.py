@@ -24,7 +24,7 @@ async def fake():
 
 @pytest.fixture
 async def models():
-    models = Models(None, seconds=5, pause=0.01, gate=Gate(("127.0.0.1",)))
+    models = Models(None, seconds=60, pause=0.001, gate=Gate(("127.0.0.1",)))
     yield models
     await models.close()
 
@@ -112,7 +112,7 @@ NOT_FETCHED = [
 
 @pytest.mark.parametrize(("case", "bad", "said"), NOT_FETCHED, ids=[case for case, _, _ in NOT_FETCHED])
 async def test_a_file_that_cannot_be_fetched(models, fake, monkeypatch, case, bad, said):
-    monkeypatch.setattr("reconciler.llm.files.SECONDS", 0.3 if case == "hang" else 5)
+    monkeypatch.setattr("reconciler.llm.files.SECONDS", 0.1 if case == "hang" else 60)
     fake.answers = [bad]
     with pytest.raises(ModelFailed, match=f"the document could not be fetched: .*{said}") as caught:
         await models.read(account(DEMO), notes(url=f"{fake.url}/menu.txt?sig=secret"))

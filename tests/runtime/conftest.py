@@ -21,6 +21,7 @@ from reconciler.reconcile.history import History
 from reconciler.runtime.app import build_app
 from reconciler.runtime.limits import Limits
 from reconciler.runtime.notices import Notices
+from reconciler.runtime.wire import Wire
 from reconciler.store.sqlite import Store, open_store
 
 KEY = "the-global-key"
@@ -63,7 +64,7 @@ class Server:
             limits=limits or Limits(rate=0, failures=0),  # tests of keys try many; limits have tests of their own
         )
         self.uvicorn = uvicorn.Server(
-            uvicorn.Config(self.app, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=60)
+            uvicorn.Config(self.app, http=Wire, port=0, log_config=None, access_log=False, timeout_graceful_shutdown=60)
         )
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
@@ -109,14 +110,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[httpx.Client]:
     """A client with the global key."""
-    with httpx.Client(base_url=server.url, headers={"apikey": KEY}, timeout=10) as made:
+    with httpx.Client(base_url=server.url, headers={"apikey": KEY}, timeout=60) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def nobody(server: Server) -> Iterator[httpx.Client]:
     """A client without a key."""
-    with httpx.Client(base_url=server.url, timeout=10) as made:
+    with httpx.Client(base_url=server.url, timeout=60) as made:
         yield made
 
 

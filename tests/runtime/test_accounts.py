@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -53,12 +55,9 @@ async def test_200_instances_at_once_each_with_its_own_key(stand, fake, monkeypa
         monkeypatch.setenv(name, "http://leaked")
     monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Leaked: yes")
     fake.answers = [chat("At eight.")]
-    for n in range(200):
-        await instance(stand, n, fake.url)
-    for n in range(200):
-        await write(stand, n, f"I am {n}")
+    await asyncio.gather(*(instance(stand, n, fake.url, delay_message=0) for n in range(200)))
+    await asyncio.gather(*(write(stand, n, f"I am {n}") for n in range(200)))
     await stand.work()
-    await stand.later(2)
     assert len(fake.seen) == 200
     for _, headers, body in fake.seen:
         n = body["messages"][-1]["content"].removeprefix("I am ")

@@ -36,19 +36,19 @@ def open_work(path: Path) -> int:
 def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path):
     path = tmp_path / "chats.db"
     acknowledged: list[int] = []
-    for turn, after in enumerate((120, 250, 60)):
+    for turn, after in enumerate((60, 150)):
         first = turn * 10_000
         running = child(path, first, "load")
         assert running.stdout is not None
         acknowledged += [int(running.stdout.readline()) for _ in range(after)]
         running.kill()
-        rest, _ = running.communicate(timeout=10)
+        rest, _ = running.communicate(timeout=60)
         acknowledged += [int(row) for row in rest.splitlines(keepends=True) if row.endswith("\n")]
     last = child(path, 0, "rest")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while open_work(path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    last.communicate("", timeout=10)
+        time.sleep(0.02)
+    last.communicate("", timeout=60)
     assert last.returncode == 0
     assert open_work(path) == 0
     connection = sqlite3.connect(path)
@@ -67,11 +67,11 @@ def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path):
 def test_the_whole_runtime_killed_under_load_says_everything_once_at_a_recording_webhook():
     """One short run of the script that does ten long ones."""
     done = subprocess.run(
-        [sys.executable, "bench/kill.py", "--runs", "1", "--seconds", "3"],
+        [sys.executable, "bench/kill.py", "--runs", "1", "--seconds", "2"],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
     assert "0 lost, 0 doubled" in done.stdout

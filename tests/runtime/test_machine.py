@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from reconciler.llm.answer import Answer, ModelFailed
+from tests.conftest import many
 from tests.store.standing import Stand
 from tests.talk.rows import everyone, keyword
 
@@ -180,6 +181,6 @@ class Chat(RuleBasedStateMachine):
 
 
 Chat.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=many(60), stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestChat = Chat.TestCase

@@ -18,8 +18,8 @@ def instance(webhook):
     return Instance(id="inst", name="Bistro_01", webhook=webhook, created_at=STAMP, updated_at=STAMP)
 
 
-async def post(webhook):
-    webhooks = Webhooks(seconds=0.5, gate=Gate(["127.0.0.1"]))
+async def post(webhook, seconds=60.0):
+    webhooks = Webhooks(seconds, gate=Gate(["127.0.0.1"]))
     try:
         return await webhooks.post(instance(webhook), PUSH)
     finally:
@@ -77,7 +77,7 @@ async def test_not_taken(case, answer, final):
     async with fake_openai() as taker:
         taker.answers = [answer]
         with pytest.raises(NotTaken) as caught:
-            await post(taker.url)
+            await post(taker.url, 0.1 if answer == "hang" else 60.0)
         assert len(taker.seen) == 1
     assert caught.value.final is final
 
@@ -104,7 +104,8 @@ async def test_closing_without_a_post():
         (b"x" * 100_000, None),  # taken is taken, however much it says
     ],
 )
-async def test_the_id_under_which_it_was_taken_is_read_where_the_answer_names_one(answer, named):
+async def test_the_id_under_which_it_was_taken_is_read_where_the_answer_names_one(answer, named, monkeypatch):
+    monkeypatch.setattr("reconciler.runtime.channels.push._NAMED", 60.0)
     async with fake_openai() as taker:
         taker.answers = [(201, {}, answer)]
         assert await post(taker.url) == named

