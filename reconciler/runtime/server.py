@@ -28,8 +28,10 @@ from reconciler.runtime.limits import Limits
 from reconciler.runtime.metrics import Metrics, Standing
 from reconciler.runtime.notices import Notices
 from reconciler.runtime.turns import Engine
+from reconciler.runtime.wire import Wire
 from reconciler.store.sqlite import open_store
 
+_WIRE: Final[dict[str, Any]] = {"http": Wire, "log_config": None, "access_log": False, "server_header": False}
 _GRACE: Final = 30.0  # seconds that running turns have to finish once the process is told to stop
 
 
@@ -121,9 +123,7 @@ async def serve(
         hook_secret=hook_secret,
         access_log=serving.access_log,
     )
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=10, timeout_keep_alive=75
-    )
+    config = uvicorn.Config(app, timeout_graceful_shutdown=10, timeout_keep_alive=75, **_WIRE)
     server = _Server(config, app.state.stop)
     url = _announce(serving, listening)
     try:
@@ -163,7 +163,7 @@ async def serve_loop(
 ) -> None:
     """Serves a loop's own endpoints until `stop` is set, in the process that runs it."""
     app = build_loop_app(api_key, loop, ready=ready, metrics=Metrics(standings), hook_secret=hook_secret)
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, timeout_graceful_shutdown=5, **_WIRE)
     server = _Quiet(config)
 
     async def end() -> None:
