@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -25,12 +26,43 @@ _OPENAI_LEAKS: Final = (
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """What the environment says (spec: docs/cli.md). `variables` is all of it, for secrets that YAML names."""
 
-    api_key: str | None
-    url: str | None
     data: Path | None
     secret_key: str | None
     openai_base_url: str | None
     variables: Mapping[str, str]
+
+    @property
+    def api_key(self) -> str | None:
+        """RECONCILER_API_KEY. Raises Misuse for what no header can carry."""
+        key = self.variables.get("RECONCILER_API_KEY", "").strip()
+        return usable_key(key, "the environment variable RECONCILER_API_KEY") if key else None
+
+    @property
+    def url(self) -> str | None:
+        """RECONCILER_URL without a slash at its end. Raises Misuse for what is no address."""
+        url = self.variables.get("RECONCILER_URL", "").strip()
+        return usable_url(url, "RECONCILER_URL") if url else None
+
+
+def usable_key(key: str, source: str) -> str:
+    """The key. Raises Misuse, without showing it, for one that cannot stand in an HTTP header (RFC 9110, 5.5)."""
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise Misuse(f"{source} holds more than a key (spaces, line breaks or letters that no key has)")
+    return key
+
+
+def usable_url(url: str, source: str) -> str:
+    """The address without a slash at its end. Raises Misuse, without showing it, for what cannot be called."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        usable = False
+    if not usable or not url.isprintable() or " " in url:
+        raise Misuse(
+            f"{source} is not the address of a server: such as http://127.0.0.1:8080, without user or password"
+        )
+    return url.rstrip("/")
 
 
 def environment() -> Environment:
@@ -40,8 +72,6 @@ def environment() -> Environment:
         os.environ.pop(name, None)  # noqa: TID251
     data = variables.get("RECONCILER_DATA")
     return Environment(
-        api_key=variables.get("RECONCILER_API_KEY") or None,
-        url=variables.get("RECONCILER_URL") or None,
         data=Path(data).expanduser() if data else None,
         secret_key=variables.get("RECONCILER_SECRET_KEY") or None,
         openai_base_url=variables.get("OPENAI_BASE_URL") or None,

@@ -25,6 +25,38 @@ def test_what_the_openai_sdk_would_pick_up_is_taken_out(monkeypatch: pytest.Monk
     assert found.api_key is found.url is found.data is None
 
 
+@pytest.mark.parametrize("key", ["two\nlines", "two words", "ключ", "\x01"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("RECONCILER_API_KEY", key)
+    with pytest.raises(Misuse, match="RECONCILER_API_KEY holds more than a key") as raised:
+        assert environment().api_key
+    assert key not in str(raised.value)
+    monkeypatch.setenv("RECONCILER_API_KEY", " a-key\n")
+    assert environment().api_key == "a-key"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8080",
+        "ftp://a",
+        "http://[",
+        "http://a:99999",
+        "http://",
+        "http://me:pa55@a",
+        "http://a b",
+        "http://a:b",
+    ],
+)
+def test_an_address_that_cannot_be_called_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("RECONCILER_URL", url)
+    with pytest.raises(Misuse, match="RECONCILER_URL is not the address of a server") as raised:
+        assert environment().url
+    assert "pa55" not in str(raised.value)
+    monkeypatch.setenv("RECONCILER_URL", "http://127.0.0.1:8080/")
+    assert environment().url == "http://127.0.0.1:8080"
+
+
 def test_the_data_folder_is_closed_to_others_and_to_git(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "deep" / "data").make()
     assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700

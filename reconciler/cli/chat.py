@@ -117,10 +117,15 @@ class _Chat:
             ) from error
         if answer.status_code == 401:
             raise Misuse(f"the runtime at {self._client.base_url} does not take this API key: set RECONCILER_API_KEY")
-        if answer.status_code == 404:
-            names = [row["name"] for row in self._client.get("/instance/fetchInstances").json()]
-            raise Misuse(f"there is no instance {self._instance!r}; there is: {', '.join(names) or 'none yet'}")
-        if answer.is_error:
-            messages = answer.json().get("response", {}).get("message", [answer.reason_phrase])
-            raise Unavailable(f"the runtime answered {answer.status_code}: {'; '.join(messages)}")
-        return answer.json()
+        try:
+            if answer.status_code == 404:
+                names = [row["name"] for row in self._client.get("/instance/fetchInstances").json()]
+                raise Misuse(f"there is no instance {self._instance!r}; there is: {', '.join(names) or 'none yet'}")
+            said = answer.json()
+            if answer.is_error:
+                messages = map(str, said["response"]["message"])
+                raise Unavailable(f"the runtime answered {answer.status_code}: {'; '.join(messages)}")
+        except (ValueError, LookupError, TypeError) as error:
+            at, status = self._client.base_url, answer.status_code
+            raise Unavailable(f"what answers at {at} is no runtime of this project ({status})") from error
+        return said

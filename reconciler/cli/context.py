@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidBots, Misuse, Problem, ReconcilerError, Unavailable
-from reconciler.settings import DataFolder, Environment, environment
+from reconciler.settings import DataFolder, Environment, environment, usable_key, usable_url
 
 if TYPE_CHECKING:
     from reconciler.desired.git import Repository
@@ -138,9 +138,11 @@ class Context:
         The first two are one target's alone: RECONCILER_TARGET's, else the one `up` serves, else the first runtime's.
         """
         if target is not None and not self._here(target):
-            return target.url.rstrip("/")
+            return usable_url(target.url, f"the url of the target '{target.name}'")
         configured = target.url if target else "http://127.0.0.1:8080"
-        return str(self.environment.url or self.data.running_url() or configured).rstrip("/")
+        if (here := self.environment.url or self.data.running_url()) is not None:
+            return here.rstrip("/")
+        return usable_url(configured, "the target's url")
 
     def _here(self, target: Target) -> bool:
         wanted = self.environment.variables.get("RECONCILER_TARGET") or self.data.served_target()
@@ -154,8 +156,8 @@ class Context:
         env = self.environment
         wanted = dict(target.api_key) if target else {"env": "RECONCILER_API_KEY"}
         if name := wanted.get("env"):
-            if value := env.variables.get(name):
-                return value
+            if value := env.variables.get(name, "").strip():
+                return usable_key(value, f"the environment variable {name}")
             ours = name == "RECONCILER_API_KEY" and (target is None or target.type == "runtime")
             if ours and (kept := self.data.kept_key()):
                 return kept
@@ -163,11 +165,15 @@ class Context:
                 raise Misuse("no API key: set RECONCILER_API_KEY, or start `reconciler up` here, which makes one")
             missing = f"the environment variable {name} is not set"
         else:
-            path = self.home / wanted["file"]
+            named = f"the key file {wanted['file']}"
             try:
-                return path.read_text().strip()
+                if value := (self.home / wanted["file"]).read_text().strip():
+                    return usable_key(value, named)
+                missing = f"{named} is empty"
+            except UnicodeDecodeError:
+                missing = f"{named} holds no text"
             except OSError as error:
-                missing = f"the key file {wanted['file']} cannot be read: {error.strerror}"
+                missing = f"{named} cannot be read: {error.strerror}"
         assert target is not None
         raise InvalidBots((Problem(path="reconciler.yaml", pointer=f"targets.{target.name}.apiKey", message=missing),))
 
