@@ -17,7 +17,7 @@ from reconciler.errors import InvalidBots, Misuse
 
 if TYPE_CHECKING:
     from reconciler.desired.git import Repository
-    from reconciler.model import Desired, Object
+    from reconciler.model import Desired, Object, Place
     from reconciler.reconcile.rehearse import Failure, Outcome
 
 FAILED, INVALID, INCOMPLETE = 1, 2, 3  # exit codes
@@ -47,7 +47,8 @@ def conversations(
         Path | None, typer.Argument(help="A folder or file: only the Conversations in it are rehearsed.")
     ] = None,
     target: Annotated[
-        str | None, typer.Option("--target", help="A target of reconciler.yaml, for its overlay; else its first.")
+        str | None,
+        typer.Option("--target", help="A target of reconciler.yaml, for its overlay and matcher; else its first."),
     ] = None,
     ref: Annotated[
         str | None, typer.Option("--ref", help="Read this commit, branch or tag in place of the working tree.")
@@ -68,8 +69,9 @@ def conversations(
 ) -> None:
     """Rehearse the Conversations: which bot answers what, what ends a session, what a reply says.
 
-    Plays each on a simulated clock with the rules of the runtime, in no time and without a server. What a reply says
-    needs a model: the built-in demo model, or with `live` the account of the Credentials, which costs tokens.
+    Plays each on a simulated clock with the rules of the runtime, in no time and without a server; whom a first
+    message starts is the target's matter. What a reply says needs a model: the built-in demo model, or with `live` the
+    account of the Credentials, which costs tokens.
 
     Exits with 0 if all passed, 1 if one failed, 2 if the files are not valid, 3 if one needs a model that was not
     asked.
@@ -122,10 +124,12 @@ def _rehearsed(
     from reconciler.egress import Gate
     from reconciler.llm.models import Models
     from reconciler.reconcile.rehearse import asking, rehearse, with_models
+    from reconciler.reconcile.starts import OTHERWISE
 
     commit = None if ref is None else repository.resolve(ref)
     config = read_config(repository, commit)
-    desired = read_desired(repository, commit, config, target_of(config, target), documents_cache(repository))
+    to = target_of(config, target)
+    desired = read_desired(repository, commit, config, to, documents_cache(repository))
     below = "" if path is None else path.resolve().relative_to(repository.root.resolve()).as_posix().removeprefix(".")
     chosen = [one for one in desired.objects if one.ref.kind == "Conversation" and _within(one.at.path, below)]
     if path is not None and not chosen:
@@ -135,13 +139,16 @@ def _rehearsed(
         desired = _without_functions(desired)
     places = Places(files_of(repository, commit))
 
+    def where(one: Object, path: tuple[str | int, ...]) -> Place:
+        return places.within(one.at, *path)
+
+    if to.type == "evolution" and chosen:
+        say(f"note     for {to.name} {OTHERWISE}")
+
     async def play() -> list[Outcome]:
         models = Models(context.environment.variables.get("OPENAI_BASE_URL"), gate=Gate(private))
         try:
-            return [
-                await rehearse(desired, one, asking(models.answer), lambda it, where: places.within(it.at, *where))
-                for one in chosen
-            ]
+            return [await rehearse(desired, one, asking(models.answer), where, to.type) for one in chosen]
         finally:
             await models.close()
 

@@ -21,8 +21,8 @@ class Seen(msgspec.Struct):
 
     `replies` are the messages that were sent, `pending` says that a model would have answered but none was asked,
     `unknown` whether each answer was the bot's unknownMessage, `reasons` why nothing more was said, `asked` the bots
-    whose triggers were looked at, `demo` that the demo model answered. `answering` and `delay` (seconds) belong to
-    the turn that is under way.
+    whose triggers were looked at, `demo` that the demo model answered, `untold` why it is not known whom the chat
+    started on this target. `answering` and `delay` (seconds) belong to the turn that is under way.
     """
 
     bots: list[str] = []
@@ -34,6 +34,7 @@ class Seen(msgspec.Struct):
     reasons: list[str] = []
     asked: tuple[str, ...] = ()
     demo: bool = False
+    untold: str = ""
     answering: Bot | None = None
     delay: float = 0.0
 
@@ -47,7 +48,7 @@ class Seen(msgspec.Struct):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """An expectation that does not hold, or (`incomplete`) that only a model could tell."""
+    """An expectation that does not hold, or (`incomplete`) that cannot be told, mostly without a model."""
 
     expectation: str
     message: str
@@ -57,7 +58,9 @@ class Fault(msgspec.Struct, frozen=True):
 def judge(expected: Mapping[str, Any], seen: Seen) -> Iterator[Fault]:
     """The expectations that do not hold, in the order in which they are written."""
     for name, value in expected.items():
-        if name in _OF_REPLY and seen.pending:
+        if seen.untold:
+            yield Fault(name, seen.untold, incomplete=True)
+        elif name in _OF_REPLY and seen.pending:
             yield Fault(name, "only a model can tell: run with --model demo or --model live", incomplete=True)
         elif name == "calls" and seen.demo:
             yield Fault(name, "the demo model calls no functions: run with --model live", incomplete=True)

@@ -1,8 +1,8 @@
 """Rehearses Conversations: what the desired bots would do with each message, on a simulated clock, without a runtime.
 
 Before it comes a desired state, from a commit or the working tree; after it `reconciler test`, which prints what was
-not as expected. It runs the same pure engine as the runtime (`talk.decide`, `talk.prompt`); a model is asked through
-`Ask`, and what only a model could tell is `incomplete` where there is none.
+not as expected. It runs the same pure engine as the runtime (`talk.decide`, `talk.prompt`), with the matcher of the
+target (`starts`); a model is asked through `Ask`, and what only a model could tell is `incomplete` where there is none.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from reconciler.model import (
     Session,
     Settings,
     Spoken,
+    TargetType,
 )
 from reconciler.reconcile.expect import Fault, Seen, judge
+from reconciler.reconcile.starts import as_there, first
 from reconciler.talk import decide as talk
 from reconciler.talk.decide import Decision, MessageHeard, TurnDue, decide
 from reconciler.talk.effective import effective
-from reconciler.talk.match import explain
 from reconciler.talk.prompt import HISTORY, Request, compose, parts, turn_text
 
 APART: Final = 0.1  # seconds between messages written in quick succession
@@ -72,12 +73,14 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return "incomplete" if self.failures else "passed"
 
 
-async def rehearse(desired: Desired, conversation: Object, ask: Ask, where: Where) -> Outcome:
-    """Plays one Conversation of a desired state.
+async def rehearse(
+    desired: Desired, conversation: Object, ask: Ask, where: Where, type: TargetType = "runtime"
+) -> Outcome:
+    """Plays one Conversation of a desired state; a target of `type` says whom first messages start.
 
     `ask` gives a model's answer, or None where none is to be asked; `where` finds an expectation in its file.
     """
-    chat = Chat(line_of(desired, conversation.ref.instance), ask)
+    chat = Chat(as_there(line_of(desired, conversation.ref.instance), desired, type), ask, type)
     failures: list[Failure] = []
     looked = 0
     turns: Sequence[Mapping[str, Any]] = conversation.spec["turns"]
@@ -184,8 +187,9 @@ def _failure(conversation: Object, number: int, fault: Fault, where: Where) -> F
 class Chat:
     """One customer's chat: the session, what waits for a turn, and the clock in seconds since the epoch."""
 
-    def __init__(self, line: Line, ask: Ask) -> None:
+    def __init__(self, line: Line, ask: Ask, type: TargetType = "runtime") -> None:
         self.now = _BEGIN
+        self._type: TargetType = type
         self._line, self._ask = line, ask
         phone = line.instance.integration != "WEB"
         self._jid = "15550100@s.whatsapp.net" if phone else "rehearsal"
@@ -194,11 +198,12 @@ class Chat:
         self._waiting: list[Heard] = []
         self._first_at = self._due = 0.0
         self._number = 0
+        self._untold = ""
         self._seen = Seen()
 
     async def play(self, texts: Iterable[str], *, from_me: bool) -> Seen:
         """Hears messages written in quick succession, and lets the turns that follow from them end."""
-        self._seen = Seen()
+        self._seen = Seen(untold=self._untold)
         for position, text in enumerate(texts):
             if position:
                 await self._until(self.now + APART)
@@ -233,10 +238,16 @@ class Chat:
             at=self.now,
         )
         if self._session is None and not from_me:
-            self._seen.asked = tuple(f"{one.bot.id} ({one.by})" for one in explain(self._line, text))
+            self._seen.asked = tuple(f"{one.bot.id} ({one.by})" for one in first(self._line, text, self._type).asked)
         first_at = self._first_at if self._waiting else None
         event = MessageHeard(heard, f"s{self._number}", first_at)
-        self._obey(decide(self._line, self._session, event, self.now), heard)
+        self._obey(decide(self._line, self._session, event, self.now, self._starts), heard)
+
+    def _starts(self, line: Line, text: str | None) -> Bot | None:
+        found = first(line, text, self._type)
+        if not found.known:
+            self._untold = self._seen.untold = found.why
+        return found.bot
 
     def _obey(self, decision: Decision, heard: Heard | None) -> None:
         self._session, actions = decision

@@ -17,7 +17,7 @@ import msgspec
 
 from reconciler.model import Bot, Heard, Line, Session, Status
 from reconciler.talk.effective import Effective, effective, ignores
-from reconciler.talk.match import fold, match, triggered
+from reconciler.talk.match import fold, match
 
 # --- events --------------------------------------------------------------------------------------------------
 
@@ -93,18 +93,22 @@ class Rehear(msgspec.Struct, frozen=True):
     """The session went before its turn came: what has waited is to be heard as new."""
 
 
+# Which bot of a line a first message starts; the runtime's own is `match`.
+Starts = Callable[[Line, str | None], Bot | None]
+
 Action = Ignore | End | Start | Discard | Collect | Answer | Rehear
 Decision = tuple[Session | None, tuple[Action, ...]]
 
 
-def decide(line: Line, session: Session | None, event: Event, now: float) -> Decision:
+def decide(line: Line, session: Session | None, event: Event, now: float, starts: Starts = match) -> Decision:
     """The session after the event (None: there is none) and what is to be done, in order.
 
-    `session` is the newest of the chat; `now` is seconds since the epoch.
+    `session` is the newest of the chat; `now` is seconds since the epoch. `starts` is another server's matcher, for
+    who rehearses what would happen there.
     """
     match event:
         case MessageHeard():
-            return _hear(line, session, event, now)
+            return _hear(line, session, event, now, starts)
         case TurnDue():
             return _turn(line, session)
         case StatusChanged():
@@ -135,7 +139,7 @@ def turn_due(first_at: float, last_at: float, debounce_ms: int) -> float:
 # --- a message -----------------------------------------------------------------------------------------------
 
 
-def _hear(line: Line, session: Session | None, event: MessageHeard, now: float) -> Decision:
+def _hear(line: Line, session: Session | None, event: MessageHeard, now: float, starts: Starts) -> Decision:
     message = event.message
     if ignores(effective(None, line.settings).ignore_jids, message.jid):
         return session, (Ignore("ignored chat"),)
@@ -151,10 +155,10 @@ def _hear(line: Line, session: Session | None, event: MessageHeard, now: float) 
             ended = (over,) if session.status != "closed" else ()
             session = None
         else:
-            return _in_session(_Scene(line, session, own, event, now))
+            return _in_session(_Scene(line, session, own, event, now, starts))
     elif event.echo:
         return None, (Ignore("our own echo"),)
-    found, actions = _first(line, match(line, message.text), event, now)
+    found, actions = _first(line, starts(line, message.text), event, now)
     discard: tuple[Action, ...] = (Discard(),) if ended else ()
     return found, (*ended, *discard, *actions)
 
@@ -178,6 +182,7 @@ class _Scene(msgspec.Struct, frozen=True):
     own: Effective
     event: MessageHeard
     now: float
+    starts: Starts
 
 
 def _in_session(scene: _Scene) -> Decision:
@@ -208,8 +213,8 @@ def _paused(scene: _Scene) -> Decision:
 
 def _closed(scene: _Scene) -> Decision:
     """Only a keyword or an advanced trigger starts anew; neither `all` nor the fallback does."""
-    bot = triggered(scene.line.bots, scene.event.message.text)
-    if bot is None or bot.trigger_type == "all":
+    bot = scene.starts(msgspec.structs.replace(scene.line, settings=None), scene.event.message.text)
+    if bot is None or bot.trigger_type in ("all", "none"):
         return scene.session, (Ignore("closed"),)
     found, actions = _first(scene.line, bot, scene.event, scene.now)
     return found or scene.session, actions

@@ -6,7 +6,7 @@ that both sides share, as pull requests compare (`git diff base...head`), so wha
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from reconciler.errors import InvalidBots, Misuse, Problem
 from reconciler.model import Config, Desired, Object, Place, Plan, Ref, Target
 from reconciler.plan.gate import refusals
 from reconciler.plan.profile import profile_of
+from reconciler.plan.review.align import aligned
 from reconciler.plan.review.compare import compare
 from reconciler.plan.review.cost import costs
 from reconciler.plan.review.findings import Part, Replay, Review, Risk, Route, Talk
@@ -33,6 +34,7 @@ from reconciler.reconcile.rehearse import Where
 from reconciler.reconcile.review.replay import replay
 from reconciler.reconcile.review.talks import chosen, run_talks
 from reconciler.reconcile.review.voices import Voices, has_account
+from reconciler.reconcile.starts import OTHERWISE
 
 _PLACES: Final = 2_000  # lines looked up for findings; the rest are shown at their document
 
@@ -176,7 +178,7 @@ async def gather(
         warnings=tuple(one for one in warnings if one not in stood),
         replay=await _replayed(site, sides, recorded, voices) if recorded is not None else None,
         currency=sides.head_config.currency,
-        notes=tuple(_notes(sides, target)),
+        notes=(*_notes(sides, target), *_otherwise(sides, parts, recorded)),
     )
 
 
@@ -200,7 +202,7 @@ async def _part(
     former = profile.lower(base, None).desired
     plan = compare(former, lowered.desired, target.name)
     instances = {change.ref.instance for change in plan.changes}
-    routes = routed(former, lowered.desired, instances, target.type)
+    routes = routed(*aligned(_only(former, instances), _only(lowered.desired, instances)), instances, target.type)
     looked = await look(sides, target, plan) if look is not None else Looked()
     found = risks(base, head, plan, today=today, chats=looked.chats)
     places = (*(one.at for one in routes.routes), *(one.at for one in found))
@@ -215,7 +217,7 @@ async def _part(
         costs=costs(base, head, plan, sides.head_config.prices),
         routes=_placed_routes(sides, routes.routes),
         routed=routes.said,
-        talks=await _talks(site, sides, base, head, instances, voices),
+        talks=await _talks(site, sides, target, instances, voices),
         drift=looked.drift,
         live=looked.said,
     )
@@ -224,21 +226,21 @@ async def _part(
 async def _replayed(site: Site, sides: Sides, path: Path, voices: Voices) -> Replay:
     """Recorded chats with the bots of the first target."""
     name = next(iter(sides.after))
-    base, head, _ = voices.prepare(sides.before[name], sides.after[name], site.variables, site.repository.root)
-    return await replay(path, base, head, voices)
+    base, head = aligned(sides.before[name], sides.after[name])
+    base, head, _ = voices.prepare(base, head, site.variables, site.repository.root)
+    return await replay(path, base, head, voices, target_of(sides.head_config, name).type)
 
 
-async def _talks(
-    site: Site, sides: Sides, base: Desired, head: Desired, touched: set[str], voices: Voices
-) -> tuple[Talk, ...]:
+async def _talks(site: Site, sides: Sides, target: Target, touched: set[str], voices: Voices) -> tuple[Talk, ...]:
+    base, head = sides.before[target.name], sides.after[target.name]
     found = chosen(base, head, touched)
     if not found:
         return ()
     instances = {one.ref.instance for one, _ in found}
-    old, new, changed = voices.prepare(
-        _only(base, instances), _only(head, instances), site.variables, site.repository.root
-    )
-    return await run_talks(old, new, found, voices, _where(sides.places), _why_not(voices, new, changed))
+    base, head = aligned(_only(base, instances), _only(head, instances))
+    old, new, changed = voices.prepare(base, head, site.variables, site.repository.root)
+    why_not = _why_not(voices, new, changed)
+    return await run_talks(old, new, found, voices, _where(sides.places), why_not, target.type)
 
 
 def _why_not(voices: Voices, head: Desired, changed: tuple[str, ...]) -> str:
@@ -290,6 +292,15 @@ def _notes(sides: Sides, target: str | None) -> list[str]:
     if sides.base_config.name != sides.head_config.name:
         found.append("source.name changes: what is live carries the former name's marks, so it becomes foreign")
     return found
+
+
+def _otherwise(sides: Sides, parts: list[Part], recorded: Path | None) -> Iterator[str]:
+    """What is not as it would be on a target, of chats that were played for it."""
+    played = {name for part in parts if part.talks for name in part.targets}
+    played |= {next(iter(sides.after))} if recorded is not None else set()
+    names = [name for name in sides.after if name in played]
+    if there := [name for name in names if target_of(sides.head_config, name).type == "evolution"]:
+        yield f"Conversations and recorded chats: for {', '.join(there)} {OTHERWISE}"
 
 
 def _only(desired: Desired, instances: set[str]) -> Desired:

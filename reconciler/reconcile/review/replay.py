@@ -8,17 +8,19 @@ are not used: both sides are played anew, so nothing but the change tells them a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from reconciler.errors import Misuse
-from reconciler.model import Desired
+from reconciler.model import Desired, Line, TargetType
 from reconciler.plan.review.findings import Divergence, Replay, Side
 from reconciler.reconcile.expect import Seen
 from reconciler.reconcile.rehearse import Chat, line_of
 from reconciler.reconcile.review.voices import Voices
+from reconciler.reconcile.starts import as_there
 
 CHATS: Final = 2_000  # of a file that are played
 TURNS: Final = 200  # of one chat
@@ -62,9 +64,10 @@ def recorded(path: Path) -> Iterator[Recorded]:
         raise Misuse(f"{path} cannot be read: {error.strerror}") from error
 
 
-async def replay(path: Path, base: Desired, head: Desired, voices: Voices) -> Replay:
-    """Plays a file's chats on both sides, those of instances that both have."""
+async def replay(path: Path, base: Desired, head: Desired, voices: Voices, type: TargetType = "runtime") -> Replay:
+    """Plays a file's chats on both sides, those of instances that both have, as a target of `type` starts them."""
     names = [_names(side) for side in (base, head)]
+    lines: dict[str, tuple[Line, Line]] = {}
     found: list[Divergence] = []
     chats = turns = more = 0
     skipped: dict[str, int] = {}
@@ -78,13 +81,16 @@ async def replay(path: Path, base: Desired, head: Desired, voices: Voices) -> Re
             skipped[reason] = skipped.get(reason, 0) + 1
             continue
         chats += 1
-        for divergence in await _played(one, instance, base, head, voices):
-            if isinstance(divergence, int):
-                turns += divergence
-            elif len(found) < SHOWN:
-                found.append(divergence)
-            else:
-                more += 1
+        if instance not in lines:
+            old, new = (as_there(line_of(side, instance), side, type) for side in (base, head))
+            lines[instance] = old, new
+        played = await _played(one, instance, lines[instance], voices, type)
+        turns += played.turns
+        kept = played.moved[: SHOWN - len(found)]
+        found += kept
+        more += len(played.moved) - len(kept)
+        if played.untold:
+            skipped[played.untold] = skipped.get(played.untold, 0) + 1
     if more:
         skipped[f"{more:,} more turns differ"] = 0
     return Replay(
@@ -96,34 +102,42 @@ async def replay(path: Path, base: Desired, head: Desired, voices: Voices) -> Re
     )
 
 
-async def _played(one: Recorded, instance: str, base: Desired, head: Desired, voices: Voices) -> list[Divergence | int]:
-    """A chat's turns that differ, and how many turns it has. What follows a difference is played too: it is shown
-    where it differs again."""
+class _Played(NamedTuple):
+    """A chat's turns that differ, how many turns were played, and why no more were."""
+
+    moved: list[Divergence]
+    turns: int
+    untold: str = ""
+
+
+async def _played(one: Recorded, instance: str, lines: tuple[Line, Line], voices: Voices, type: TargetType) -> _Played:
+    """Plays a chat on both sides. What follows a difference is played too: it is shown where it differs again."""
     ask = voices.ask(0, [])
-    sides = [Chat(line_of(side, instance), ask) for side in (base, head)]
-    out: list[Divergence | int] = []
+    sides = [Chat(line, ask, type) for line in lines]
+    moved: list[Divergence] = []
     number = 0
-    for number, (pause, texts, human) in enumerate(_turns(one.messages), 1):
-        if number > TURNS:
-            number -= 1
-            break
+    for pause, texts, human in islice(_turns(one.messages), TURNS):
         seen = []
         for chat in sides:
             chat.now += pause
-            seen.append(_side(await chat.play(texts, from_me=human)))
-        if what := _differs(*seen):
-            out.append(
+            seen.append(await chat.play(texts, from_me=human))
+        if untold := seen[0].untold or seen[1].untold:
+            return _Played(moved, number, f"of which the end is {untold}")
+        number += 1
+        before, after = map(_side, seen)
+        if what := _differs(before, after):
+            moved.append(
                 Divergence(
                     instance=instance,
                     chat=one.chat,
                     turn=number,
                     said=" / ".join(texts),
-                    before=seen[0],
-                    after=seen[1],
+                    before=before,
+                    after=after,
                     what=what,
                 )
             )
-    return [*out, number]
+    return _Played(moved, number)
 
 
 def _turns(messages: tuple[Message, ...]) -> Iterator[tuple[float, list[str], bool]]:

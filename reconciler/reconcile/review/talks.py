@@ -8,15 +8,17 @@ tell, it is asked if an account is at hand; a failure is then repeated on both s
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Literal
+from typing import Final, Literal
 
-from reconciler.model import Desired, Object, Ref
+from reconciler.model import Desired, Object, Ref, TargetType
 from reconciler.plan.review.findings import Level, Ran, Talk
 from reconciler.plan.review.flaky import ROUNDS, blame
 from reconciler.reconcile.rehearse import Outcome, Where, rehearse
 from reconciler.reconcile.review.voices import Voices
 
 Change = Literal["same", "new", "changed", "removed"]
+
+_RULES: Final = ("bot", "status", "silent")  # expectations for which no model is needed
 
 
 def chosen(base: Desired, head: Desired, touched: Collection[str]) -> list[tuple[Object, Change]]:
@@ -34,11 +36,17 @@ def chosen(base: Desired, head: Desired, touched: Collection[str]) -> list[tuple
 
 
 async def run_talks(
-    base: Desired, head: Desired, talks: Iterable[tuple[Object, Change]], voices: Voices, where: Where, why_not: str
+    base: Desired,
+    head: Desired,
+    talks: Iterable[tuple[Object, Change]],
+    voices: Voices,
+    where: Where,
+    why_not: str,
+    type: TargetType = "runtime",
 ) -> tuple[Talk, ...]:
-    """Runs Conversations on both sides. `where` finds an expectation in the head's files, `why_not` says why a model
-    is not asked, where it is not."""
-    return tuple([await _Both(base, head, one, change, voices, where, why_not).run() for one, change in talks])
+    """Runs Conversations on both sides, as a target of `type` starts them. `where` finds an expectation in the head's
+    files, `why_not` says why a model is not asked, where it is not."""
+    return tuple([await _Both(base, head, one, change, voices, where, why_not, type).run() for one, change in talks])
 
 
 class _Both:
@@ -53,11 +61,13 @@ class _Both:
         voices: Voices,
         where: Where,
         why_not: str,
+        type: TargetType,
     ) -> None:
         self._sides = (base, head)
         self._one, self._change = one, change
         self._voices, self._why_not = voices, why_not
         self._where: Where = where if change != "removed" else lambda found, _: found.at
+        self._type: TargetType = type
         self._heard: list[bool] = []
         self._outcomes: tuple[list[Outcome], list[Outcome]] = ([], [])
 
@@ -85,7 +95,7 @@ class _Both:
     async def _play(self, side: int) -> Outcome:
         repetition = len(self._outcomes[side])
         ask = self._voices.ask(repetition, self._heard)
-        return await rehearse(self._sides[side], self._one, ask, self._where)
+        return await rehearse(self._sides[side], self._one, ask, self._where, self._type)
 
     def _open(self) -> bool:
         """Whether another round could change what is said: a model's failure that may be chance."""
@@ -105,7 +115,8 @@ class _Both:
         passes = _passes(outcomes)
         bad = next((one for one in outcomes if one.verdict == "failed"), None)
         if bad is None and any(one.verdict == "incomplete" for one in outcomes):
-            return Ran(result="not run", runs=len(outcomes), why=(self._why_not,))
+            untold = (one.message for one in outcomes[0].failures if one.expectation in _RULES)
+            return Ran(result="not run", runs=len(outcomes), why=(next(untold, self._why_not),))
         failures = () if bad is None else tuple(one for one in bad.failures if not one.incomplete)
         return Ran(
             result="passed" if bad is None else "failed" if not passes else "flaky",

@@ -29,7 +29,7 @@ def said(text: str, at: float = 0, by: str = "customer") -> dict[str, Any]:
     return {"by": by, "text": text, "at": at}
 
 
-def play(path: Path, base: Desired, head: Desired, *chats: Any, answer: Any = None) -> Replay:
+def play(path: Path, base: Desired, head: Desired, *chats: Any, answer: Any = None, type: Any = "runtime") -> Replay:
     path.write_text("\n".join(one if isinstance(one, str) else json.dumps(one) for one in chats))
 
     async def ask(account: Account, request: Request) -> Answer:
@@ -37,7 +37,7 @@ def play(path: Path, base: Desired, head: Desired, *chats: Any, answer: Any = No
 
     voices = Voices("auto", ask)
     old, new, _ = voices.prepare(base, head, {"KEY": "sk-0123456789abcdef"} if answer else {}, Path())
-    return asyncio.run(replay(path, old, new, voices))
+    return asyncio.run(replay(path, old, new, voices, type))
 
 
 def chat(*messages: Any, instance: str = "bistro", name: str = "chat-1") -> dict[str, Any]:
@@ -150,3 +150,21 @@ def test_a_chat_that_is_too_large_and_a_file_that_is_not_there(tmp_path: Path, m
         list(recorded(path))
     with pytest.raises(Misuse, match="cannot be read"):
         list(recorded(tmp_path / "gone"))
+
+
+def test_chats_start_as_the_target_starts_them(tmp_path: Path) -> None:
+    small, capital = bot("a", **keyword("menu")), bot("a", **keyword("MENU"))
+    went = [(1, "menu", ("bot", "status", "silence"), "a opened", "- none")]
+    for type, expected in (("runtime", []), ("evolution", went)):  # there case counts
+        found = play(tmp_path / "c.jsonl", fleet(small), fleet(capital), chat(said("menu")), type=type)
+        assert shown(found) == expected, type
+
+
+def test_a_chat_of_which_it_is_not_known_whom_it_starts_is_counted(tmp_path: Path) -> None:
+    regex = {"triggerType": "keyword", "triggerOperator": "regex"}
+    known, dark = bot("b", **regex, triggerValue="^x$"), bot("d", **regex, triggerValue="^(?i:q)")
+    chats = chat(said("x")), chat(said("y"), said("x", 60))
+    found = play(tmp_path / "c.jsonl", fleet(known, dark), fleet(known), *chats, type="evolution")
+    assert (found.chats, found.turns, shown(found)) == (2, 1, [])
+    (skipped,) = found.skipped
+    assert skipped.startswith("1 chats of which the end is not known whether d takes it: modifiers such as")

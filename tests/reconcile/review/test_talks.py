@@ -55,7 +55,8 @@ def run(base: Desired, head: Desired, model: Model | None = None, mode: Any = "a
     voices = more.get("voices") or Voices(mode, model.answer if model else nobody)
     old, new, _ = voices.prepare(base, head, more.get("variables", KEY if model else {}), ROOT)
     found = chosen(base, head, more.get("touched", {"bistro"}))
-    return list(asyncio.run(run_talks(old, new, found, voices, lambda one, _: one.at, "no account")))
+    type = more.get("type", "runtime")
+    return list(asyncio.run(run_talks(old, new, found, voices, lambda one, _: one.at, "no account", type)))
 
 
 A = bot("a", **keyword("start"), systemMessages=["old"])
@@ -248,3 +249,30 @@ def test_a_question_is_the_same_whoever_asks_it() -> None:
     run(fleet(A, PARKING), fleet(A, PARKING), voices=Voices("auto", answer), variables=KEY)
     assert len(seen) == 1
     assert account.api_key.value not in seen[0]
+
+
+def test_the_target_says_whom_a_first_message_starts() -> None:
+    small, capital = bot("a", **keyword("menu")), bot("a", **keyword("MENU"))
+    one = talk("t", says("menu", bot="a"))
+    assert outcomes(run(fleet(small, one), fleet(capital, one))) == ["passes as before"]
+    assert outcomes(run(fleet(small, one), fleet(capital, one), type="evolution")) == ["fails now; it passed before"]
+
+
+def test_a_disabled_fallback_bot_answers_on_an_evolution_api_server() -> None:
+    last = bot("last", enabled=False, triggerType="all")
+    one = talk("t", says("hello", bot="last", status="opened"))
+    side = fleet(declared("Settings", "default", fallbackBot="last"), last, one)
+    assert outcomes(run(side, side)) == ["fails as before"]
+    assert outcomes(run(side, side, type="evolution")) == ["passes as before"]
+
+
+def test_what_is_not_known_of_the_target_is_not_run() -> None:
+    dark = bot("d", triggerType="keyword", triggerOperator="regex", triggerValue="^(?i:q)")
+    one = talk("t", says("hello", bot="d"))
+    (found,) = run(fleet(dark, one), fleet(dark, one), type="evolution")
+    assert found.level == "note"
+    assert found.outcome.startswith("not run: not known whether d takes it: modifiers such as (?i:…)")
+
+
+def outcomes(found: list[Talk]) -> list[str]:
+    return [one.outcome for one in found]
