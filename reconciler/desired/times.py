@@ -17,6 +17,8 @@ from reconciler.model import Window
 
 _DAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _FIELDS: Final = ("minute", "hour", "day", "month", "day_of_week")
+_SKIPPED: Final = timedelta(hours=1)  # by which clocks are put forward
+_LATER: Final = timedelta(microseconds=1)
 _LOOKS: Final = 200  # moments looked at for the next opening of some windows: a tenth of a second
 
 
@@ -51,9 +53,20 @@ def cron(expression: str, zone: str) -> Any:
 
 
 def after(trigger: Any, now: datetime) -> datetime | None:
-    """The first moment of a trigger that is later than `now`."""
-    found: datetime | None = trigger.get_next_fire_time(now, now)
-    return found
+    """The first moment (UTC) of a trigger that is later than `now`.
+
+    Where clocks are put forward, a moment in the hour that is left out comes an hour later, which APScheduler tells
+    only to who asks before that hour; where they are put back, one in the hour that is repeated comes twice.
+    """
+    now = now.astimezone(UTC) + _LATER
+    found, earlier = _next(trigger, now), _next(trigger, now - _SKIPPED)
+    return earlier if found is not None and earlier is not None and now < earlier < found else found
+
+
+def _next(trigger: Any, now: datetime) -> datetime | None:
+    # Given no earlier moment, for it compares that with `now` across zones, where a repeated hour equals nothing.
+    found: datetime | None = trigger.get_next_fire_time(None, now)
+    return found.astimezone(UTC) if found is not None else None
 
 
 def zone_fault(zone: str) -> str:
@@ -92,9 +105,9 @@ def _edges(windows: Sequence[Window], zone: str, now: datetime) -> Iterator[date
         trigger = cron(window.cron, zone)
         length = timedelta(seconds=window.seconds)
         if (opens := after(trigger, now)) is not None:
-            yield opens.astimezone(UTC)
+            yield opens
         if (began := after(trigger, now - length)) is not None and began <= now:
-            yield began.astimezone(UTC) + length
+            yield began + length
 
 
 def _open(window: Window, zone: str, now: datetime) -> bool:

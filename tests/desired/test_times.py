@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.desired.times import after, cron, opening, permitted, zone_fault
@@ -90,11 +90,35 @@ def test_without_windows_and_with_those_that_never_open() -> None:
     assert opening(always, "UTC", MONDAY) is None
 
 
+# When clocks in Rome are put forward, and back.
+CHANGES = (datetime(2027, 3, 28, 1, 0, tzinfo=UTC), datetime(2026, 10, 25, 1, 0, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("expression", "now", "expected"),
+    [
+        ("30 2 * * *", "2027-03-28T00:59:00", ["2027-03-28T01:30:00", "2027-03-29T00:30:00"]),
+        ("30 2 * * *", "2027-03-28T01:10:00", ["2027-03-28T01:30:00", "2027-03-29T00:30:00"]),
+        ("*/30 * * * *", "2027-03-28T00:30:00", ["2027-03-28T01:00:00", "2027-03-28T01:30:00"]),
+        ("30 2 * * *", "2026-10-25T00:00:00", ["2026-10-25T00:30:00", "2026-10-25T01:30:00", "2026-10-26T01:30:00"]),
+        ("*/30 * * * *", "2026-10-25T00:30:00", ["2026-10-25T01:00:00", "2026-10-25T01:30:00", "2026-10-25T02:00:00"]),
+    ],
+)
+def test_moments_where_clocks_change(expression: str, now: str, expected: list[str]) -> None:
+    moment, found = datetime.fromisoformat(now).replace(tzinfo=UTC), []
+    for _ in expected:
+        moment = after(cron(expression, "Europe/Rome"), moment).astimezone(UTC)  # type: ignore[union-attr]
+        found.append(f"{moment:%Y-%m-%dT%H:%M:%S}")
+    assert found == expected
+
+
 WINDOWS = st.lists(
     st.builds(
         Window,
         allow=st.booleans(),
-        cron=st.sampled_from(["0 8 * * mon-fri", "*/30 * * * *", "15 23 * * 6", "0 0 1 * *", "0 3 * * *"]),
+        cron=st.sampled_from(
+            ["0 8 * * mon-fri", "*/30 * * * *", "15 23 * * 6", "0 0 1 * *", "30 2 * * *"]
+        ),
         seconds=st.sampled_from([60.0, 600.0, 3600.0, 40_000.0]),
     ),
     max_size=3,
@@ -102,9 +126,11 @@ WINDOWS = st.lists(
 
 
 @settings(max_examples=25)
-@given(WINDOWS, st.integers(0, 20_000))
-def test_an_opening_is_the_first_moment_that_permits(windows: list[Window], minutes: int) -> None:
-    now = MONDAY + timedelta(minutes=minutes)
+@given(WINDOWS, st.sampled_from([MONDAY, *CHANGES]), st.integers(-1000, 3000))
+@example([Window(allow=True, cron="30 2 * * *", seconds=7200)], CHANGES[0], 0)  # it opens in an hour that is left out
+@example([Window(allow=True, cron="30 2 * * *", seconds=3600)], CHANGES[1], 90)  # it has closed just now
+def test_an_opening_is_the_first_moment_that_permits(windows: list[Window], base: datetime, minutes: int) -> None:
+    now = base + timedelta(minutes=minutes)
     if permitted(windows, "Europe/Rome", now) or (opens := opening(windows, "Europe/Rome", now)) is None:
         return
     assert permitted(windows, "Europe/Rome", opens)
