@@ -7,6 +7,7 @@ wants them. null means unset; unknown fields are ignored.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from reconciler.errors import Rejected
 Fields = dict[str, Any]
 
 LIMIT: Final = 1 << 20  # bytes of a body
+_LARGE: Final = 1 << 18  # bytes of a body that is read beside the loop, so that nobody waits for it
 DEPTH: Final = 100  # objects and lists inside each other
 MOST_FAULTS: Final = 100  # said of one object
 _FORM_FIELDS: Final = 1000
@@ -37,7 +39,7 @@ async def read_body(request: Request, schema: str, limit: int = LIMIT) -> Fields
     if not content:
         return {}
     if kind == "application/json" or kind.endswith("+json"):
-        data = parse_json(content)
+        data = parse_json(content) if len(content) < _LARGE else await asyncio.to_thread(parse_json, content)
     elif kind == "application/x-www-form-urlencoded":
         data = _form(content, schema)
     else:
