@@ -45,19 +45,29 @@ def accounts(desired: Desired, live: Live | None) -> Accounts:
         if row.mark is not None and row.mark.source == desired.source:
             own.setdefault(row.instance, []).append(row)
     by_key: dict[Key, LiveObject] = {}
+    used, theirs = _used(desired, live, names)
+    given_up: dict[Ref, LiveObject] = {}
     for one in declared:
         called = (one.ref.name, one.formerly)
         mine = [row for row in own.get(names[one.ref.instance], ()) if row.mark is not None and row.mark.name in called]
         adopted = [row for row in rows if row.id == one.adopts] if one.adopts else []
-        if (right := _right(one, [*adopted, *mine], rows)) is not None:
+        kept = [
+            row
+            for row in (*adopted, *mine)
+            if isinstance(one.spec["apiKey"], Secret) or not _left(one, row, theirs, keys)
+        ]
+        if (right := _right(one, kept, rows)) is not None:
             found[one.ref] = by_key[keys[one.ref]] = right
-    used = _used(desired, live, names)
+        elif mine:
+            given_up[one.ref] = mine[0]
     for one in declared:
         if one.ref not in found and not isinstance(one.spec["apiKey"], Secret):
             same = by_key.get(keys[one.ref])
             if same is None:
                 same = _by_use(used.get(one.ref, set()), rows, names[one.ref.instance], desired.source)
-            if same is not None:
+                if same is not None and one.ref in given_up and same.instance == names[one.ref.instance]:
+                    same = None  # somebody chose it in a dashboard, which offers no others
+            if (same := same or given_up.get(one.ref)) is not None:
                 found[one.ref] = same
     return Accounts(found, keys)
 
@@ -78,19 +88,37 @@ def _right(one: Object, mine: list[LiveObject], rows: list[LiveObject]) -> LiveO
     return next((row for row in (*mine, *rows) if same_secret(str(row.spec["apiKey"]), key.value)), None)
 
 
-def _used(desired: Desired, live: Live, names: Mapping[str, str]) -> dict[Ref, set[str]]:
-    """The rows that the live bots use which are declared with each Credentials."""
+def _used(desired: Desired, live: Live, names: Mapping[str, str]) -> tuple[dict[Ref, set[str]], dict[str, set[Ref]]]:
+    """The rows that the live bots use which are declared with each Credentials, and the Credentials that use each row
+    so; Settings count for those of their instance
+    that no bot has."""
+    accounts: dict[str, set[Ref]] = {}
+    for one in desired.objects:
+        if one.ref.kind == "Credentials":
+            accounts.setdefault(names[one.ref.instance], set()).add(one.ref)
     wanted = {
         (names[one.ref.instance], one.ref.name): Ref("Credentials", one.ref.instance, str(one.spec["credentials"]))
         for one in desired.objects
         if one.ref.kind == "Bot"
     }
     found: dict[Ref, set[str]] = {}
-    for one in live.objects:
-        ours = one.kind == "Bot" and one.mark is not None and one.mark.source == desired.source
-        if ours and one.mark is not None and (ref := wanted.get((one.instance, one.mark.name))) is not None:
-            found.setdefault(ref, set()).add(str(one.spec["credentialsId"]))
-    return found
+    by_row: dict[str, set[Ref]] = {}
+    for user in live.objects:
+        row = str(user.spec.get("credentialsId"))
+        ours = user.kind == "Bot" and user.mark is not None and user.mark.source == desired.source
+        if ours and user.mark is not None and (ref := wanted.get((user.instance, user.mark.name))) is not None:
+            found.setdefault(ref, set()).add(row)
+            by_row.setdefault(row, set()).add(ref)
+    for user in live.objects:
+        if user.kind == "Settings":
+            row = str(user.spec.get("credentialsId"))
+            by_row.setdefault(row, set()).update(accounts.get(user.instance, set()) - found.keys())
+    return found, by_row
+
+
+def _left(one: Object, row: LiveObject, users: Mapping[str, set[Ref]], keys: Mapping[Ref, Key]) -> bool:
+    """Whether only what has another key uses a row: an apply that knew the keys gave it to those."""
+    return keys[one.ref] not in {keys.get(ref) for ref in users.get(row.id, {one.ref})}
 
 
 def _by_use(used: set[str], rows: list[LiveObject], instance: str, source: str) -> LiveObject | None:

@@ -20,12 +20,14 @@ from starlette.types import Message
 from reconciler.live.evolution import Evolution
 from reconciler.model import Desired, Gates, Live, Object, Plan, Secret, split_mark
 from reconciler.plan.diff import Before, diff
+from reconciler.plan.evolution_accounts import accounts
 from reconciler.plan.gate import gate
 from reconciler.plan.order import Step, order
 from reconciler.plan.profile import profile_of
 from reconciler.reconcile.apply import Ending, Walked, walk
 from tests.evolution.app import Calls
 from tests.evolution.faults import Fault, Held, Kind
+from tests.evolution.fleets import INSTANCES
 from tests.evolution.rules import Row, Store
 from tests.evolution.serve import KEY, MODELS
 
@@ -182,6 +184,19 @@ class World:
         await asyncio.gather(*others, return_exceptions=True)
         self.target = self.connect()
 
+    async def told_by_key_alone(self, wanted: Desired) -> bool:
+        """Whether some Credentials' row can be known by its key only: its mark names others of the instance, or what is
+        not declared any more; or it is another instance's and no bot uses it."""
+        declared = {(INSTANCES[ref.instance], ref.name) for ref in accounts(wanted, None).keys}
+        used = {(one.ref.instance, one.spec["credentials"]) for one in wanted.objects if one.ref.kind == "Bot"}
+        for ref, row in accounts(wanted, await self.read()).rows.items():
+            here = row.instance == INSTANCES[ref.instance]
+            if row.mark is not None and (row.instance, row.mark.name) not in declared:
+                return True
+            if (row.mark is None or row.mark.name != ref.name) if here else (ref.instance, ref.name) not in used:
+                return True
+        return False
+
     def wrong(self, wanted: Desired) -> list[str]:
         """How the server's own rows differ from what is declared, read without the code that wrote them."""
         return list(map(str, _wrong(self.store, wanted, self.source)))
@@ -306,6 +321,21 @@ async def settled(world: World, wanted: Desired) -> None:
     assert all("Settings" in change.held for change in again.changes)
     assert again.faults == ()
     assert again.unproven == {}
+    if not await world.told_by_key_alone(wanted):
+        blind = await world.plan(without_keys(wanted))
+        assert [change for change in blind.changes if not change.held] == []
+        assert blind.faults == ()
+
+
+def without_keys(wanted: Desired) -> Desired:
+    """As `plan` has it, which resolves no keys: a variable for each key."""
+    objects = (
+        msgspec.structs.replace(one, spec={**one.spec, "apiKey": {"env": one.spec["apiKey"].value}})
+        if one.ref.kind == "Credentials"
+        else one
+        for one in wanted.objects
+    )
+    return msgspec.structs.replace(wanted, objects=tuple(objects))
 
 
 async def converged(world: World, wanted: Desired, passes: int = 2) -> None:
