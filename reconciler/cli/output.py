@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -79,8 +79,9 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: str = "") -> None:
-    """A line of talk, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """A line of talk, on standard error; where that cannot be written (a full disk under a log) nobody reads it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def put(text: str) -> None:

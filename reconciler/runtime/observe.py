@@ -10,6 +10,7 @@ import random
 import re
 import sys
 import time
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
 from starlette.requests import ClientDisconnect
@@ -19,16 +20,24 @@ from reconciler.runtime.metrics import Metrics
 from reconciler.runtime.origins import HEADERS, preflight
 
 _OWN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SECRET: Final = re.compile(r"^(/webhook/[^/]+/).+", re.IGNORECASE)
+_SECRET: Final = re.compile(r"^(/+webhook/[^/]+/).+", re.IGNORECASE | re.DOTALL)
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 def make_log(stream: TextIO | None = None) -> Any:
-    """A structured log of one JSON object a line, to standard error by default."""
+    """A structured log of one JSON object a line, to standard error by default; a line that cannot be written is let
+    go."""
     import structlog
 
+    class Lines(structlog.PrintLogger):
+        def msg(self, message: str) -> None:
+            with suppress(OSError):  # a full disk under the log is no reason to answer nobody
+                super().msg(message)
+
+        debug = info = warning = error = exception = critical = msg
+
     return structlog.wrap_logger(
-        structlog.PrintLogger(stream or sys.stderr),
+        Lines(stream or sys.stderr),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
