@@ -137,10 +137,9 @@ class Documents:
         if reading.flaws:
             reading = self._explain(path, text)
         flawed = {(flaw.line, flaw.column) for flaw in reading.flaws}
-        keys = self._keys(path, text)
+        self.problems += (keys := self._keys(path, text))
         if not keys and "\\" in text:  # which in quotes writes letters otherwise, and joins lines
-            keys = [*islice(self._escaped_keys(path, reading), _KEYS_SHOWN)]
-        self.problems += keys
+            self.problems += islice(self._escaped(path, reading), _KEYS_SHOWN)
         declared: list[Declared] = []
         for number, document in enumerate(reading.documents):
             data = document.data
@@ -180,12 +179,14 @@ class Documents:
             found.append(place_flaw(path, lines(text), Flaw(line, column, _KEY, _KEY_HINT)))
         return found
 
-    def _escaped_keys(self, path: str, reading: Reading) -> Iterator[Problem]:
-        """Keys that only the data shows."""
+    def _escaped(self, path: str, reading: Reading) -> Iterator[Problem]:
+        """Keys in clear that only the data shows, and what no target takes in a text."""
         for number, document in enumerate(reading.documents):
             for where, text in _texts(document.data, ()):
                 if next(keys_in(text), None) is not None:
                     yield self.places.problem(path, number, Fault(where, _KEY, _KEY_HINT))
+                elif "\0" in text:
+                    yield self.places.problem(path, number, Fault(where, "holds a NUL character", "leave it out"))
 
     def _whole(self, path: str, message: str, hint: str = "") -> None:
         self.problems.append(place_flaw(path, [], Flaw(0, 0, message, hint)))
