@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from reconciler.model import Change, Live, LiveObject, Mark, Object, Plan, Ref, Secret, fingerprint
+from reconciler.plan.evolution_accounts import accounts
 from reconciler.plan.evolution_fit import UNLISTED, fit, keep_whole
 from reconciler.plan.evolution_lower import lower
 from reconciler.plan.evolution_profile import EVOLUTION, settle
@@ -375,3 +376,16 @@ def test_two_slots_can_make_one_circle() -> None:
         held[step.id] = {"t": step.values["triggerValue"], "m": step.values["maxTokens"]}
         for what in ("t", "m"):
             assert len({one[what] for one in held.values()}) == 3, step
+
+
+def test_a_row_chosen_in_a_dashboard_is_not_taken_for_ones_own() -> None:
+    blind = main(apiKey={"env": "KEY"})
+    other = declared("Credentials", "main", "clinic", apiKey={"env": "OTHER"})
+    wanted = desired(bistro(), blind, other, bot("a"), declared("Bot", "b", "clinic"))
+    live = listing(
+        row("r1"),
+        row("r2", None, key="sk-another"),
+        there("Bot", "1", "a", credentialsId="r2"),
+        there("Bot", "2", "b", "clinic", credentialsId="r1"),
+    )
+    assert accounts(wanted, live).rows[blind.ref].id == "r1"
