@@ -151,6 +151,8 @@ class Database:
             try:
                 answers.append((change(connection), None))
             except BaseException as error:
+                if not connection.in_transaction:  # a full disk ends all of it
+                    raise sqlite3.OperationalError(str(error)) from error
                 connection.execute("ROLLBACK TO one")
                 answers.append((None, error))
             connection.execute("RELEASE one")

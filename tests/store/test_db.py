@@ -85,6 +85,25 @@ async def test_a_store_that_cannot_write_tells_every_waiting_writer(tmp_path: Pa
     db.close()
 
 
+async def test_a_full_disk_is_said_to_every_waiting_writer(tmp_path: Path) -> None:
+    db = Database(tmp_path / "a.db", migrate)
+    await db.write(insert(1))  # type: ignore[arg-type]
+    db._connection.execute("PRAGMA max_page_count=3")
+
+    def large(connection: sqlite3.Connection) -> None:
+        connection.execute("CREATE TABLE IF NOT EXISTS u (x)")
+        connection.execute("INSERT INTO u VALUES (zeroblob(10000000))")
+
+    results = await asyncio.gather(*(db.write(large) for _ in range(3)), return_exceptions=True)
+    assert [(type(r), str(r)) for r in results] == [
+        (Unavailable, "the store cannot write: database or disk is full")
+    ] * 3
+    db._connection.execute("PRAGMA max_page_count=1000000")
+    await db.write(insert(2))  # type: ignore[arg-type]
+    assert await db.read(count) == 2
+    db.close()
+
+
 def test_a_failed_migration_closes_the_file(tmp_path: Path) -> None:
     def broken(_: sqlite3.Connection) -> None:
         raise ValueError("no")
