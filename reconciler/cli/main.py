@@ -111,8 +111,8 @@ def _run(arguments: list[str] | None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     asked = _asked(given)
     _start_quickly(asked)
-    command = typer.main.get_command(build(asked))
     try:
+        command = typer.main.get_command(build(asked))
         status = command.main(args=given, prog_name="reconciler", standalone_mode=False)
     except _UsageError as error:
         error.show()

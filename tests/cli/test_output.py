@@ -63,6 +63,8 @@ def test_a_bug_is_one_line_and_its_traceback_is_kept(tmp_path: Path, capsys: pyt
     assert output.show_error(broken(), debug=True) == 70
     assert "Traceback" in capsys.readouterr().err
     assert "Traceback" in (tmp_path / "log").read_text()
+    assert output.show_error(broken(), log=tmp_path) == 70  # a log that cannot be written
+    assert "full log" not in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_whoever_stops_reading_does_not_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +78,14 @@ def test_whoever_stops_reading_does_not_end_the_command(monkeypatch: pytest.Monk
         assert ended("plan", "--nope") == 64
         assert ended("validate", "nope") == 64
         assert sys.stdout is closed
+
+
+def test_ctrl_c_while_a_command_is_still_loading_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("reconciler.cli.main.import_module", interrupted)
+    assert ended("plan") == 130
 
 
 def ended(*arguments: str) -> object:
