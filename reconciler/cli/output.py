@@ -137,11 +137,18 @@ def show_error(error: BaseException, *, debug: bool = False, log: Path | None = 
             say(f"error: {error}")
         case _:
             trace = "".join(traceback.format_exception(error))
-            if log is not None and log.parent.is_dir():
-                with log.open("a") as file:
-                    file.write(trace)
-            where = f"; the full log is in {log}" if log is not None and log.parent.is_dir() else ""
+            where = f"; the full log is in {log}" if log is not None and _kept(trace, log) else ""
             say(f"unexpected error: {type(error).__name__}: {error}{where} (--debug shows the traceback)")
             if debug:
                 say(trace)
     return exit_code(error)
+
+
+def _kept(trace: str, log: Path) -> bool:
+    """Whether a traceback could be written to the log: there may be no folder for it, or no room."""
+    try:
+        with log.open("a") as file:
+            file.write(trace)
+    except OSError:
+        return False
+    return True

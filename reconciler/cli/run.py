@@ -189,14 +189,19 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
 
 
 class _Teller:
-    """Says each pass that is in the history in a line, its changes below it, and notes when they change."""
+    """Says each pass that is in the history in a line, its changes below it, and notes when they change; of the others
+    what went wrong, when that is another than before."""
 
     def __init__(self) -> None:
         self._notes: dict[str, tuple[str, ...]] = {}
+        self._wrong: dict[str, str] = {}
 
     def __call__(self, target: str, ended: Ended) -> None:
         if ended.number is not None:
             self._tell(target, ended)
+        elif ended.error is not None and self._wrong.get(target) != ended.message:
+            say(f"note     {target}: {ended.message}")
+        self._wrong[target] = ended.message
         if ended.plan is not None and ended.plan.notes != self._notes.get(target, ()):
             self._notes[target] = ended.plan.notes
             for note in ended.plan.notes:

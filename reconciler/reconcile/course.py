@@ -19,6 +19,7 @@ from typing import Final, Protocol
 import msgspec
 
 from reconciler.desired.times import after, cron
+from reconciler.errors import Unavailable
 from reconciler.model import Desired, Live, Ref, Sync, Target
 from reconciler.plan.order import Step
 from reconciler.reconcile.apply import Reach, Together
@@ -110,8 +111,17 @@ class Course:
 
     async def look(self, commit: str | None) -> None:
         """Makes a pass if one is due, asked for, or another commit (None: not to be told) is desired."""
-        history = self._running.history
         self.waits = True
+        try:
+            await self._look(commit)
+        except Unavailable as error:  # what was done cannot be written down: it is looked at anew
+            ended = Ended(outcome="unavailable", message=str(error), error=error)
+            self._plan_next(ended, 0)
+            if self._running.told is not None:
+                self._running.told(self._name, ended)
+
+    async def _look(self, commit: str | None) -> None:
+        history = self._running.history
         asked = self.asked()
         if (trigger := self._trigger(asked, commit)) is None:
             return

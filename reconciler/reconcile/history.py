@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -20,7 +20,7 @@ import msgspec
 from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
 from reconciler.plan.render import field_document, shown_spec
-from reconciler.reconcile.history_tables import SCHEMA, alone, migrate, transaction
+from reconciler.reconcile.history_tables import SCHEMA, Records, alone, migrate, transaction
 from reconciler.reconcile.holds import Holds
 from reconciler.reconcile.listings import Listings
 from reconciler.reconcile.requests import Requests
@@ -97,14 +97,14 @@ class History:
     def __init__(self, path: Path) -> None:
         try:
             make_closed(path)
-            self._db = sqlite3.connect(path, isolation_level=None, timeout=10)
-            self._db.row_factory = sqlite3.Row
-            with alone(path):
-                known: int = self._db.execute("PRAGMA user_version").fetchone()[0]
+            with alone(path), closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as db:
+                known: int = db.execute("PRAGMA user_version").fetchone()[0]
                 if known > SCHEMA:
                     raise Misuse(f"{path} was written by a newer reconciler: start that version, or restore a backup")
                 if known < SCHEMA:
-                    migrate(self._db)
+                    migrate(db)
+            self._db = sqlite3.connect(path, isolation_level=None, timeout=10, factory=Records)
+            self._db.row_factory = sqlite3.Row
             for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
             self.targets = Targets(self._db)

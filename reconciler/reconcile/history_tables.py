@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from reconciler.errors import Unavailable
 from reconciler.reconcile.listings import TABLES as MODELS
 from reconciler.reconcile.tries import TABLES as TRIES
 
@@ -58,6 +59,27 @@ _TOLD: Final = (
 )
 
 
+class Records(sqlite3.Connection):
+    """The file's connection: what the system does not let it do (no room, a lock that is not given back) is Unavailable
+    to whoever asked."""
+
+    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+        with _told():
+            return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
+        with _told():
+            return super().executemany(sql, parameters)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise Unavailable(f"the loop's records cannot be read or written: {error}") from error
+
+
 class transaction:  # noqa: N801
     """BEGIN IMMEDIATE … COMMIT; an exception rolls back."""
 
@@ -68,7 +90,12 @@ class transaction:  # noqa: N801
         self._db.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            if kind is None:
+                self._db.execute("COMMIT")
+        finally:  # what failed may have ended it already
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
 
 @contextmanager

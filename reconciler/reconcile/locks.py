@@ -23,8 +23,9 @@ PATIENCE: Final = 300.0  # seconds that a pass waits for another to end
 
 @contextmanager
 def the_one_loop(data: Path) -> Iterator[None]:
-    """Held by a loop as long as it runs. Raises Misuse where another one runs on this data folder."""
-    with (data / _LOOP).open("a") as file:
+    """Held by a loop as long as it runs. Raises Misuse where another one runs on this data folder, Unavailable where
+    the folder cannot be written."""
+    with _file(data / _LOOP) as file:
         deadline = time.monotonic() + _LOOKING
         while not (taken := _taken(file)) and time.monotonic() < deadline:
             time.sleep(_POLL)  # somebody may only look whether a loop runs
@@ -61,13 +62,20 @@ async def one_fetch(data: Path, patience: float = PATIENCE) -> AsyncIterator[Non
 
 @asynccontextmanager
 async def _held(path: Path, patience: float, otherwise: str) -> AsyncIterator[None]:
-    with path.open("a") as file:
+    with _file(path) as file:
         deadline = asyncio.get_running_loop().time() + patience
         while not _taken(file):
             if asyncio.get_running_loop().time() > deadline:
                 raise Unavailable(f"{otherwise} for {patience:.0f} s: try again later")
             await asyncio.sleep(_POLL)
         yield
+
+
+def _file(path: Path) -> IO[str]:
+    try:
+        return path.open("a")
+    except OSError as error:
+        raise Unavailable(f"the data folder {path.parent} cannot be written: {error.strerror}") from error
 
 
 def _taken(file: IO[str], how: int = fcntl.LOCK_EX) -> bool:

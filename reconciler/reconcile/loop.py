@@ -16,7 +16,7 @@ from typing import Final
 from reconciler.desired.config import read_config
 from reconciler.desired.git import Repository
 from reconciler.desired.remote import Clone
-from reconciler.errors import InvalidBots, ReconcilerError
+from reconciler.errors import InvalidBots, ReconcilerError, Unavailable
 from reconciler.reconcile.course import Closing, Connect, Course, Running, Told
 from reconciler.reconcile.follow import Follower
 from reconciler.reconcile.history import History
@@ -70,7 +70,8 @@ async def run_loop(
                 for lane in lanes:
                     lane.look()
                 if models is not None:
-                    models.look((lane.course.name, lane.course.desired) for lane in lanes)
+                    with contextlib.suppress(Unavailable):  # the records cannot be written, of which the passes tell
+                        models.look((lane.course.name, lane.course.desired) for lane in lanes)
                 left = [lane.left() for lane in lanes]
                 await wake.wait(min([*left, follower.left()] if follower is not None else left))
             await asyncio.gather(*(lane.end() for lane in lanes))

@@ -41,9 +41,9 @@ class Models:
             if desired is None:
                 continue
             if self._seen.get(target) is not desired:
-                self._seen[target] = desired
                 self._history.listings.forget(target, set(_accounts(desired)))
-                self._note(target)
+                self._note(target, desired)
+                self._seen[target] = desired
             if not busy:
                 due += self._due(target, desired)
         if due:
@@ -80,12 +80,13 @@ class Models:
             else:
                 self._history.listings.keep(target, keys, base, models, time.time())
 
-        await asyncio.gather(*(one(*each) for each in due))
-        for target in {target for target, _, _ in due}:
-            self._note(target)
+        with contextlib.suppress(Unavailable):  # what cannot be written down is read again
+            await asyncio.gather(*(one(*each) for each in due))
+            for target in {target for target, _, _ in due}:
+                self._note(target, self._seen[target])
 
-    def _note(self, target: str) -> None:
-        found = retiring(uses(self._seen[target]), self._history.listings.lists(target), datetime.now(UTC).date())
+    def _note(self, target: str, desired: Desired) -> None:
+        found = retiring(uses(desired), self._history.listings.lists(target), datetime.now(UTC).date())
         self._history.listings.stand(target, found)
 
 

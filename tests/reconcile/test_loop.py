@@ -271,6 +271,32 @@ async def test_a_pass_of_somebody_else_is_waited_for_until_told_to_stop(repo: Re
         await until(lambda: bots(reach.model) == {"a": 1})
 
 
+async def test_while_nothing_can_be_written_down_it_goes_on_looking(
+    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo.commit(fleet(a=bot_file("a", 1)))
+    reach, told, begin = InMemory(Model()), list[Ended](), History.begin
+    full = [True]
+
+    def begins(self: History, *arguments: Any, **more: Any) -> int:
+        if full[0]:
+            raise Unavailable("database or disk is full")
+        return begin(self, *arguments, **more)
+
+    monkeypatch.setattr(History, "begin", begins)
+    async with looping(site, data, lambda target: reach, told):
+        await until(lambda: len(told) > 1)
+        assert (told[0].outcome, told[0].number, told[0].message) == ("unavailable", None, "database or disk is full")
+        assert bots(reach.model) == {}  # nothing is done that could not be found again
+        full[0] = False
+        await until(lambda: bots(reach.model) == {"a": 1})
+
+
+async def test_a_folder_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="cannot be written"):
+        await run_loop(site, tmp_path / "none", ("local",), lambda target: InMemory(Model()), stop=asyncio.Event())
+
+
 async def test_what_nobody_foresaw_ends_the_loop(repo: Repo, site: Site, data: Path) -> None:
     class Broken(InMemory):
         async def read(self, known_version: str | None = None) -> Any:
