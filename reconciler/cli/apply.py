@@ -78,13 +78,17 @@ def apply(
 def _apply_saved(file: Path, allow: frozenset[str], parallel: int) -> Ended | None:
     """Applies a saved plan without asking: it was looked at. Raises PlanRefused where it is stale."""
     from reconciler.reconcile.history import History
-    from reconciler.reconcile.saved import gone, load
+    from reconciler.reconcile.once import commit_of
+    from reconciler.reconcile.saved import gone, load, moved
 
     saved = load(file)
     try:
         commit = context.source.resolve(saved.commit)
+        now, _ = commit_of(context.source, saved.ref)
     except Misuse as error:
         raise gone(saved, str(error)) from error
+    if now != commit:
+        raise moved(saved, now)
     with History(context.data.make().loop_database) as history:
         run = Apply(history, saved.target, commit, allow | set(saved.allow), parallel=parallel, saved=saved)
         return asyncio.run(run.run(None, {}, ask=False))

@@ -81,7 +81,7 @@ def plan(
     if out is not None:
         from reconciler.reconcile.saved import save
 
-        save(found, permitted, out)
+        save(found, ref, permitted, out)
     refused = tuple(refusals(found, permitted, gates))
     match format_:
         case Shape.json:

@@ -13,7 +13,7 @@ import os
 import secrets
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -29,13 +29,15 @@ _ANEW: Final = "look at a new one: reconciler plan --out FILE"
 class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """A saved plan.
 
+    `ref` is what named the commit (None: what reconciler.yaml names): where it names another one now, git has moved.
     `version` is the ETag of what was read, `live` an HMAC-SHA256 (128 bits in hex, keyed with `salt`) of each live
     object that the plan changes or deletes. `allow` is what was allowed when it was made.
     """
 
     format_version: str
     target: str
-    commit: str
+    commit: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{40,64}\Z")]
+    ref: str | None
     version: str
     salt: str
     live: dict[str, str]
@@ -44,7 +46,15 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     allow: list[str]
 
 
-def save(plan: Plan, allow: Collection[str], path: Path) -> None:
+class _Named(msgspec.Struct, frozen=True):
+    """What each change and step of a file must have."""
+
+    kind: str
+    instance: str
+    name: str
+
+
+def save(plan: Plan, ref: str | None, allow: Collection[str], path: Path) -> None:
     """Writes a plan of a commit to a file that only its owner can read. Raises Misuse where that cannot be."""
     assert plan.commit is not None
     salt = secrets.token_hex(16)
@@ -52,6 +62,7 @@ def save(plan: Plan, allow: Collection[str], path: Path) -> None:
         format_version=FORMAT,
         target=plan.target,
         commit=plan.commit,
+        ref=ref,
         version=plan.version,
         salt=salt,
         live=_hashes(plan, salt),
@@ -70,6 +81,7 @@ def load(path: Path) -> Saved:
     """A plan from a file. Raises Misuse where it is none, or of another version."""
     try:
         saved = msgspec.json.decode(path.read_bytes(), type=Saved)
+        msgspec.convert([*saved.changes, *saved.steps], type=list[_Named])
     except OSError as error:
         raise Misuse(f"{path} cannot be read: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -82,6 +94,11 @@ def load(path: Path) -> Saved:
 def gone(saved: Saved, reason: str) -> PlanRefused:
     """The refusal for a plan whose commit is not to be had."""
     return _stale([f"its commit {saved.commit[:8]} is gone: {reason}"])
+
+
+def moved(saved: Saved, now: str) -> PlanRefused:
+    """The refusal for a plan of a commit that is not the desired one any more."""
+    return _stale([f"git moved: it is of {saved.commit[:8]}, and {saved.ref or 'what is desired'} is {now[:8]} by now"])
 
 
 def bound(saved: Saved, fresh: Plan) -> Plan:

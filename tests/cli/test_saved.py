@@ -29,12 +29,26 @@ def test_a_saved_plan_is_applied_as_it_is_and_only_once(cli: Cli, repo: Repo, fi
     assert "sk-0123" not in text
     assert Path(file).stat().st_mode & 0o777 == 0o600
     assert [one["kind"] for one in json.loads(text)["steps"]] == ["Instance", "Credentials", "Bot", "Bot"]
-    repo.commit(fleet(a=bot_file("a", 50)))  # what is applied is what was looked at
     assert cli("apply", file)[0] == 0
-    assert "maxTokens: 1 → 50" in cli("plan")[1]
     code, _, err = cli("apply", file)
     assert (code, "stale: Bot bistro/a is as it should be by now, or gone" in err) == (3, True)
-    assert cli("status")[0] == 2
+    assert cli("status")[0] == 0
+
+
+def test_where_git_moved_it_is_stale(cli: Cli, repo: Repo, file: str) -> None:
+    first = repo.git("rev-parse", "HEAD").strip()
+    assert cli("plan", "--out", file)[0] == 0
+    repo.commit(fleet(a=bot_file("a", 50)))
+    code, _, err = cli("apply", file)
+    assert (code, f"stale: git moved: it is of {first[:8]}, and what is desired is" in err) == (3, True)
+    repo.git("branch", "feature", first)
+    assert cli("plan", "--out", file, "--ref", "feature")[0] == 0
+    assert cli("apply", file)[0] == 0  # of a branch that is where it was
+    assert "maxTokens: 1 → 50" in cli("plan")[1]
+    assert cli("plan", "--out", file, "--ref", "feature")[0] == 0
+    repo.git("branch", "-D", "feature")
+    code, _, err = cli("apply", file)
+    assert (code, f"its commit {first[:8]} is gone: 'feature' names no commit" in err) == (3, True)
 
 
 def test_what_moved_makes_it_stale_and_what_did_not_does_not(cli: Cli, repo: Repo, file: str) -> None:
@@ -90,5 +104,10 @@ def test_files_that_are_no_plan_of_this_version(cli: Cli, tmp_path: Path, file: 
     tampered["changes"][0]["name"] = "other"
     Path(file).write_text(json.dumps(tampered))
     assert cli("apply", file)[0] == 3
+    wrong: tuple[dict[str, Any], ...] = ({"changes": [{}]}, {"steps": [{"kind": "Bot"}]}, {"commit": "HEAD"})
+    for more in wrong:
+        Path(file).write_text(json.dumps({**tampered, **more}))
+        code, _, err = cli("apply", file)
+        assert (code, "is no saved plan" in err) == (64, True), err
     Path(file).write_text(json.dumps({**tampered, "format_version": "9.9"}))
     assert "version 9.9" in cli("apply", file)[2]
