@@ -67,8 +67,6 @@ def look(line: Line, claim: Claim, now: float, fresh: Callable[[], str]) -> Look
             # It may be what is on its way just now, in other words and under an id that is not known yet.
             again_at = min(now + _LOOK_AGAIN, heard.at + ECHO)
             break
-        if heard.send and heard.text and line.instance.webhook:
-            hearing.pushes.append((heard.id, heard.text))
         event = MessageHeard(heard, fresh(), hearing.first_at, echo)
         hearing.states[one.seq] = DONE
         hearing.session, actions = decide(line, hearing.session, event, heard.at)
@@ -100,7 +98,6 @@ class _Hearing:
         self.states: dict[int, int] = {}
         self.ends: dict[str, bool] = {}
         self.starts: dict[str, Session] = {}
-        self.pushes: list[tuple[str, str]] = []
 
     def obey(self, action: Action, one: Inbound | None) -> None:
         match action:
@@ -146,7 +143,6 @@ class _Hearing:
             states=self.states,
             first_at=self.first_at,
             turn_at=now if hold and self.turn_at is None else self.turn_at,
-            pushes=self.pushes,
             hold=hold,
             again_at=again_at or 0.0,
         )

@@ -131,6 +131,8 @@ class Engine:
         if self._stopping.is_set():
             await self._give_back(claims)
             return None
+        if any(message.heard.send for one in claims for message in one.inbox):
+            self.sender.posted.set()  # in a chat whose turn runs the sender finds it by itself
         for one in claims:
             if (busy := self._working.get(one.chat)) is not None:
                 # It was forgotten while its turn runs, and came back: the new claim waits for the old work to end.
@@ -229,11 +231,9 @@ class Engine:
             seen = look(line, claim, now, self._fresh)
             due = None if seen.turn is None else (line, seen.turn)
             if seen.settling is not None:
-                if not await self._chats.settle(seen.settling, now):
+                if not await self._chats.settle(seen.settling):
                     return
                 self._notices.publish(claim.chat)
-                if seen.settling.pushes:
-                    self.sender.posted.set()
             if seen.turn is not None:
                 reply = await answer(self._models, self._chats, line, seen.turn, self._clock, self._fresh)
                 await self._finish(claim, seen.turn, reply, DONE)

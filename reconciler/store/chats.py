@@ -54,6 +54,7 @@ class Chats:
 
     async def accept(self, heard: Sequence[Heard]) -> list[bool]:
         """Stores messages for good and wakes their chats, in one transaction. True for each that was not known yet.
+        What the business sends through us is pushed at once: it waits for no turn.
 
         A message is known by its instance and id (docs/conversation.md, "A message arrives"). Raises
         sqlite3.IntegrityError for an instance that is not there.
@@ -151,9 +152,9 @@ class Chats:
         """As `leases.claim`."""
         return await self._db.write(lambda connection: leases.claim(connection, now, limit, lease, mine))
 
-    async def settle(self, done: leases.Settling, now: float) -> bool:
+    async def settle(self, done: leases.Settling) -> bool:
         """As `leases.settle`."""
-        return await self._db.write(lambda connection: leases.settle(connection, done, now))
+        return await self._db.write(lambda connection: leases.settle(connection, done))
 
     async def finish(self, done: leases.Ending, now: float) -> bool:
         """As `leases.finish`."""
@@ -274,7 +275,10 @@ def _accept(connection: sqlite3.Connection, message: Heard) -> bool:
     if message.media is not None:
         assert new.lastrowid is not None
         media.keep(connection, new.lastrowid, message.media)
-    leases.wake(connection, (message.instance_id, message.jid))
+    chat = (message.instance_id, message.jid)
+    if message.send and message.text:
+        outbox.add_push(connection, chat, message.id, message.text, message.at)
+    leases.wake(connection, chat)
     return True
 
 

@@ -17,7 +17,7 @@ import msgspec
 from reconciler.model import Heard, Session, Spoken
 from reconciler.store import usage
 from reconciler.store.chats_tables import DONE, NEW, WAITING
-from reconciler.store.outbox import ECHO, Saying, add_push, drop, intend
+from reconciler.store.outbox import ECHO, Saying, drop, intend
 
 _SESSION = "id, instance_id, jid, bot_id, status, push_name, history, await_user, failure, created_at, active_at"
 _HISTORY = msgspec.json.Decoder(tuple[Spoken, ...])
@@ -64,8 +64,8 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     """What hearing the new messages of a claimed chat came to.
 
     `ends` are sessions that are over (True: kept as closed), `session` the one that was there and goes on, `starts`
-    those that are new, `states` where each message is now, `pushes` what the business said (id, text) for the webhook
-    to carry. With `hold` the lease stays, for the turn is due. `again_at`: when what was not heard yet is to be heard.
+    those that are new, `states` where each message is now. With `hold` the lease stays, for the turn is due.
+    `again_at`: when what was not heard yet is to be heard.
     """
 
     claim: Claim
@@ -75,7 +75,6 @@ class Settling(msgspec.Struct, frozen=True, kw_only=True):
     states: Mapping[int, int]
     first_at: float | None
     turn_at: float | None
-    pushes: Sequence[tuple[str, str]]
     hold: bool
     again_at: float = 0.0
 
@@ -220,7 +219,7 @@ def held(connection: sqlite3.Connection, one: Claim) -> bool:
     return row is not None and tuple(row) == (one.epoch, 1)
 
 
-def settle(connection: sqlite3.Connection, done: Settling, now: float) -> bool:
+def settle(connection: sqlite3.Connection, done: Settling) -> bool:
     """Writes what hearing came to. False: nothing was written, for the lease is another's, or the session was switched
     or deleted in the meantime and the messages must be heard anew.
     """
@@ -250,8 +249,6 @@ def settle(connection: sqlite3.Connection, done: Settling, now: float) -> bool:
         connection.executemany(
             "UPDATE messages SET state = ? WHERE seq = ?", [(state, seq) for seq, state in done.states.items()]
         )
-    for id, text in done.pushes:
-        add_push(connection, one.chat, id, text, now)
     if done.hold:  # kept all the same: whoever comes after a crash must know that a turn is due
         connection.execute(
             "UPDATE chats SET first_at = ?, turn_at = ? WHERE instance_id = ? AND jid = ?",

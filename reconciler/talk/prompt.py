@@ -48,8 +48,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One turn's question to a model.
 
     `api`: `chat` (chat completions) or `responses`; `instructions` are used by the latter. `key` names the turn, the
-    same each time it is tried; `jid` and `push_name` are told to the functions at `function_url`. Of `messages` the
-    last is the turn, and the `history` before it are the session's, which `fitted` may shorten.
+    same each time it is tried, be it with messages that came meanwhile; `jid` and `push_name` are told to the functions
+    at `function_url`. Of `messages` the last is the turn, and the `history` before it are the session's, which `fitted`
+    may shorten.
     """
 
     api: Literal["chat", "responses"]
@@ -145,7 +146,7 @@ def compose(
         reasoning_effort=_first(bot.reasoning_effort, assistant and assistant.reasoning_effort),
         tools=_tools(bot.tools or (), (assistant.tools or ()) if assistant else ()),
         function_url=bot.function_url,
-        key=f"{session.id}:{messages[-1].id}",
+        key=f"{session.id}:{messages[0].id}",
         jid=session.jid,
         push_name=session.push_name,
         metadata=(assistant.metadata or {}) if assistant else {},

@@ -102,12 +102,14 @@ async def test_the_runtime_keeps_rounds_over_a_crash_and_forgets_them_with_the_t
         await stand.engine.claim()
         await until(lambda: len(fake.seen) == 2)
         await stand.engine._abandon()
+        await stand.hear("and tomorrow?")  # joins the turn that is tried again
         fake.answers = [LAST["chat"]]
         stand.engine = stand.new_engine()
         await stand.work()
         await stand.later(1)
         assert await stand.replies() == ["At eight."]
         assert (len(fake.seen), len(functions.seen)) == (3, 2)
+        assert fake.seen[2][2]["messages"][0]["content"] == "hi\nand tomorrow?"
         assert await stand.db.read(lambda c: c.execute("SELECT count(*) FROM memos").fetchone()[0]) == 0
         await stand.model.close()
     stand.close()

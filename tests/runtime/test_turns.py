@@ -421,6 +421,20 @@ async def test_pushes_replies_and_what_the_business_says(stand):
     assert [text for _, text in stand.posted] == ["re: hi", "from us"]
 
 
+async def test_what_the_business_sends_does_not_wait_for_the_turn_that_runs(stand):
+    await stand.bots(everyone(debounce_time=0), instance={"webhook": "http://127.0.0.1/x"})
+    thinking, may = thinks(stand, "late")
+    await stand.hear("hi")
+    await stand.engine.claim()
+    await thinking.wait()
+    await stand.hear("I am here", from_me=True, send=True)
+    await stand.engine.sender.push()
+    await stand.engine.sender.idle()
+    assert [text for _, text in stand.posted] == ["I am here"]
+    may.set()
+    await stand.engine.idle()
+
+
 async def test_push_keeps_order_and_tries_again(stand):
     await stand.lines.put(
         line(everyone(debounce_time=0, delay_message=0, split_messages=True), instance={"webhook": "http://x"})

@@ -48,7 +48,7 @@ def settling(
     claim: Claim, *, start: Session | None = None, hold: bool = True, turn_at: float = NOW, **more
 ) -> Settling:
     given = {
-        "session": None, "starts": (start,) if start else (), "ends": {}, "pushes": (),
+        "session": None, "starts": (start,) if start else (), "ends": {},
         "states": {one.seq: WAITING for one in claim.inbox}, "first_at": NOW, **more,
     }  # fmt: skip
     return Settling(claim=claim, turn_at=turn_at, hold=hold, **given)
@@ -72,7 +72,7 @@ async def begun(chats: Chats, now: float = NOW, lease: float = LEASE) -> tuple[C
     await chats.accept([heard("m1")])
     claim = await claimed(chats, now, lease)
     own = session(claim)
-    assert await chats.settle(settling(claim, start=own), now)
+    assert await chats.settle(settling(claim, start=own))
     return claim, own
 
 
@@ -124,7 +124,7 @@ class ChatsContract:
     async def test_a_debounced_chat_is_due_at_its_turn(self, world):
         await world.chats.accept([heard("m1")])
         claim = await claimed(world.chats)
-        assert await world.chats.settle(settling(claim, start=session(claim), hold=False, turn_at=NOW + 5), NOW)
+        assert await world.chats.settle(settling(claim, start=session(claim), hold=False, turn_at=NOW + 5))
         assert await world.chats.claim(NOW + 4.9, 10, LEASE) == ([], NOW + 5)
         again = await claimed(world.another(), NOW + 5)
         assert (again.turn_at, again.inbox[0].state) == (NOW + 5, WAITING)
@@ -164,7 +164,7 @@ class ChatsContract:
         again = await claimed(other, NOW + LEASE)
         before = await world.chats.session("inst", "ana")
         assert not await world.chats.finish(ending(claim, own, "late"), NOW + LEASE)
-        assert not await world.chats.settle(settling(claim, start=session(claim, id="s2")), NOW + LEASE)
+        assert not await world.chats.settle(settling(claim, start=session(claim, id="s2")))
         assert not await world.chats.retry(claim, NOW + LEASE)
         assert not await world.chats.give_up(claim)
         await world.chats.give_back(claim)
@@ -239,7 +239,7 @@ class ChatsContract:
         await world.chats.accept([heard("m2")])
         again = await claimed(world.chats)
         await world.another().set_status("inst", "ana", "paused", NOW)
-        assert not await world.chats.settle(settling(again, session=own), NOW)
+        assert not await world.chats.settle(settling(again, session=own))
         third = await claimed(world.chats)
         assert third.session.status == "paused"
         assert [one.heard.id for one in third.inbox] == ["m2"]
@@ -277,7 +277,7 @@ class ChatsContract:
         await world.another().accept([heard("h1", from_me=True)])
         assert (await world.chats.say(PLAIN, NOW, 10))[0] == []
         again = await claimed(world.chats)
-        await world.chats.settle(settling(again, hold=False, turn_at=None, states={again.inbox[0].seq: DONE}), NOW)
+        await world.chats.settle(settling(again, hold=False, turn_at=None, states={again.inbox[0].seq: DONE}))
         assert (await world.chats.say(PLAIN, NOW + 1, 10))[0] == [("inst", "ana")]
 
     async def test_pushes_are_kept_until_they_are_over_oldest_first(self, world):
@@ -330,7 +330,7 @@ class ChatsContract:
         await world.chats.accept([heard("h1", from_me=True)])
         assert (await world.chats.say(PLAIN, NOW + 0.01, 10))[0] == []
         again = await claimed(world.chats)
-        await world.chats.settle(settling(again, hold=False, turn_at=None, states={again.inbox[0].seq: DONE}), NOW)
+        await world.chats.settle(settling(again, hold=False, turn_at=None, states={again.inbox[0].seq: DONE}))
         due: float | None = NOW + 0.01
         while due is not None:
             _, due = await world.chats.say(PLAIN, due + 0.01, 10)

@@ -101,9 +101,9 @@ async def test_what_was_heard_of_a_session_that_was_switched_is_heard_anew(stand
     await stand.chats.set_status("inst", "ana", "paused", stand.now)
     settling = Settling(
         claim=claim, session=msgspec.structs.replace(claim.session, active_at=stand.now + 9), starts=(), ends={},
-        states={claim.inbox[0].seq: 1}, first_at=1.0, turn_at=1.0, pushes=(), hold=False,
+        states={claim.inbox[0].seq: 1}, first_at=1.0, turn_at=1.0, hold=False,
     )  # fmt: skip
-    assert not await stand.chats.settle(settling, stand.now)
+    assert not await stand.chats.settle(settling)
     await stand.later(2)
     assert (await stand.session()).status == "paused"
     assert await stand.replies() == ["re: hi"]

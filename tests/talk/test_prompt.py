@@ -58,7 +58,7 @@ def test_chat_completion_order():
         ("user", "a\nb"),
     ]
     assert (request.api, request.max_tokens, request.instructions) == ("chat", 100, None)
-    assert (request.key, request.jid, request.push_name) == ("s1:m2", "ana", "Ana")
+    assert (request.key, request.jid, request.push_name) == ("s1:m1", "ana", "Ana")
 
 
 def test_assistant_takes_what_is_declared_and_the_bots_own_wins():
