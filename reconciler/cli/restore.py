@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -41,7 +42,7 @@ def restore(
     from reconciler.store.copy import check_database, count_on
 
     if not file.is_file():
-        raise Misuse(f"{file} is not there")
+        raise Misuse(f"{file} is no file" if file.exists() else f"{file} is not there")
     folder = (DataFolder(data) if data else context.data).make()
     unfinished = folder.restoring.exists()
     there = [name for name in DATABASES if (folder.path / name).exists()]
@@ -63,7 +64,7 @@ def restore(
             count_on(staging / "runtime.db")
             unfinished = True
             folder.restoring.touch()
-            aside = _move_in(folder.path, staging, [each for each in (*KEYS, *DATABASES) if each in manifest.files])
+            aside = _move_in(folder.path, staging, [name for name in (*KEYS, *DATABASES) if name in manifest.files])
             folder.restoring.unlink()
             unfinished = False
     finally:
@@ -88,7 +89,7 @@ def _opens(folder: DataFolder, staging: Path) -> bool:
     key = context.environment.secret_key or (kept.read_text().strip() if kept else None)
     if key is None:
         return False
-    with closing(sqlite3.connect(f"{(staging / 'runtime.db').as_uri()}?mode=ro", uri=True)) as opened:
+    with closing(sqlite3.connect(f"{(staging / 'runtime.db').absolute().as_uri()}?mode=ro", uri=True)) as opened:
         try:
             found = opened.execute("SELECT sealed FROM fleet").fetchone()
         except sqlite3.Error as error:
@@ -98,18 +99,22 @@ def _opens(folder: DataFolder, staging: Path) -> bool:
     return True
 
 
-def _move_in(folder: Path, staging: Path, names: list[str]) -> Path | None:
-    """Moves the files in, runtime.db last, and what they replace aside; its folder, None where nothing was there."""
+def _move_in(folder: Path, staging: Path, names: Collection[str]) -> Path | None:
+    """Moves the files in, and aside what they replace: every database, also one that the backup does not hold, as it
+    belongs to those that go. The folder where that is, None where nothing was there."""
+    from reconciler.cli.archive import DATABASES
+
     aside = folder / f"before-restore-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     moved = False
-    for name in names:
+    for name in dict.fromkeys((*names, *DATABASES)):
         # The logs of a database belong to it: left behind, they would be played into the new one.
-        for each in (name, f"{name}-wal", f"{name}-shm") if name.endswith(".db") else (name,):
+        for each in (name, f"{name}-wal", f"{name}-shm") if name in DATABASES else (name,):
             if (folder / each).exists():
                 aside.mkdir(mode=0o700, exist_ok=True)
                 os.replace(folder / each, aside / each)
                 moved = True
-        os.replace(staging / name, folder / name)
+        if name in names:
+            os.replace(staging / name, folder / name)
     shutil.rmtree(folder / "documents.cache", ignore_errors=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sqlite3
 import stat
 import tarfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.cli.archive import pack, unpack
+from reconciler.cli.restore import _move_in
 from reconciler.errors import Misuse, Unavailable
 from reconciler.reconcile.history import History
 from reconciler.store.copy import check_database, copy_database, count_on
@@ -81,7 +83,7 @@ def test_a_database_that_is_no_store_is_not_restored(tmp_path: Path) -> None:
 
 def test_a_restored_folder_runs(kept: Path, tmp_path: Path) -> None:
     data = tmp_path / "new"
-    done = command("restore", str(kept / "kept.tar.gz"), "--data", str(data))
+    done = command("restore", os.path.relpath(kept / "kept.tar.gz"), "--data", os.path.relpath(data))
     assert done.returncode == 0, done.stderr
     assert stat.S_IMODE((data / "runtime.db").stat().st_mode) == 0o600
     assert not [path for path in data.iterdir() if path.name.startswith((".restore", "restoring", "before"))]
@@ -98,6 +100,21 @@ def test_a_restored_folder_runs(kept: Path, tmp_path: Path) -> None:
     (aside,) = data.glob("before-restore-*")
     check_database(aside / "runtime.db")
     assert {path.name for path in aside.iterdir()} >= {"runtime.db", "loop.db", "secret.key"}
+
+
+def test_a_history_that_is_not_in_the_backup_goes_with_its_runtime(tmp_path: Path) -> None:
+    folder, staging = tmp_path / "data", tmp_path / "staging"
+    for where, names in ((folder, ("runtime.db", "runtime.db-wal", "loop.db", "api-key")), (staging, ("runtime.db",))):
+        where.mkdir()
+        for name in names:
+            (where / name).write_text(where.name)
+    aside = _move_in(folder, staging, ["runtime.db"])
+    assert aside is not None
+    assert {path.name for path in aside.iterdir()} == {"runtime.db", "runtime.db-wal", "loop.db"}
+    assert {path.name: path.read_text() for path in folder.iterdir() if path.is_file()} == {
+        "runtime.db": "staging",
+        "api-key": "data",
+    }
 
 
 def test_without_keys_the_key_must_be_there_and_right(kept: Path, tmp_path: Path) -> None:
@@ -197,6 +214,7 @@ def test_commands_that_cannot_be(kept: Path, tmp_path: Path) -> None:
         (("backup", str(tmp_path / "x.tar.gz"), "--data", str(tmp_path / "none")), "holds no runtime.db"),
         (("backup", str(tmp_path / "none" / "x.tar.gz"), "--data", data), "its folder is not there"),
         (("restore", str(tmp_path / "none.tar.gz"), "--data", str(tmp_path / "a")), "is not there"),
+        (("restore", str(tmp_path), "--data", str(tmp_path / "a")), "is no file"),
         (("restore", str(tmp_path / "other.tar.gz"), "--data", str(tmp_path / "a")), "holds no runtime.db"),
     ):
         done = command(*arguments)
