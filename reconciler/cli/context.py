@@ -39,7 +39,7 @@ class Context:
             return self.repository.root
         except Misuse:
             here = Path.cwd()
-            if self._followed[0] is None and not (here / ".reconciler").is_dir():
+            if self._followed[0] is None and not (self.environment.data or here / ".reconciler").is_dir():
                 raise
             return here
 
