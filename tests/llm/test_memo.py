@@ -111,7 +111,7 @@ async def test_the_runtime_keeps_rounds_over_a_crash_and_forgets_them_with_the_t
         assert (len(fake.seen), len(functions.seen)) == (3, 2)
         asked = fake.seen[2][2]["messages"]
         assert asked[0]["content"] == "hi\nand tomorrow?"
-        assert [each["role"] for each in asked] == ["user", "assistant", "tool", "tool"], "its rounds are not asked again"
+        assert [each["role"] for each in asked] == ["user", "assistant", "tool", "tool"], "rounds are not asked again"
         assert await stand.db.read(lambda c: c.execute("SELECT count(*) FROM memos").fetchone()[0]) == 0
         await stand.model.close()
     stand.close()
