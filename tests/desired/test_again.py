@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.desired import again as module
+from reconciler.desired import check, config
 from reconciler.desired.again import Again
 from reconciler.desired.check import read_desired
 from reconciler.desired.config import read_config
+from reconciler.desired.files import Lack, MoreFiles
 from reconciler.desired.git import Repository
 from reconciler.errors import InvalidBots
 from reconciler.model import Config, Desired, Target
@@ -111,29 +114,72 @@ def edits(draw: random.Random) -> dict[str, str | None]:
     return found
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
-def test_every_reading_is_as_if_it_were_the_first(repo: Repo, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+class Nothing:
+    """A repository without a file."""
+
+    commit: str | None = None
+
+    def below(self, folder: str) -> list[str]:
+        return []
+
+    def ids(self, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, Lack]]:
+        return {}, dict.fromkeys(paths, "absent")
+
+    def read(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, Lack]]:
+        return {}, dict.fromkeys(paths, "absent")
+
+
+class States:
+    """What many commits hold, without git: it would take all of the test's time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files: dict[str, str] = {}
+        self.count = 0
+        self._read: MoreFiles = MoreFiles(Nothing(), {})
+        for each in (module, check, config):
+            monkeypatch.setattr(each, "files_of", lambda *_: self._read)
+
+    def commit(self, files: Mapping[str, str | None]) -> None:
+        self.files = {path: text for path, text in {**self.files, **files}.items() if text is not None}
+        self.count += 1
+        self._read = MoreFiles(Nothing(), {path: text.encode() for path, text in self.files.items()})
+        self._read.commit = f"{self.count:040}"
+
+    def read(self, reading: Callable[[str, Config, Target], Desired]) -> Desired | tuple[Any, ...]:
+        """A state, or the problems of it."""
+        commit = f"{self.count:040}"
+        settings = read_config(NO_GIT, commit)
+        try:
+            return reading(commit, settings, settings.targets[0])
+        except InvalidBots as error:
+            return error.problems
+
+
+NO_GIT = Repository(Path("/nonexistent"), Path("/nonexistent"))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_reading_is_as_if_it_were_the_first(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if seed == 3:
         monkeypatch.setattr(module, "_MANY", 1)
-    repo.commit(start())
-    reading, draw = Again(Repository.discover(repo.root), None), random.Random(seed)
-    assert again(repo, reading) == first(repo)
+    states, again, draw = States(monkeypatch), Again(NO_GIT, None), random.Random(seed)
+
+    def afresh(commit: str, config: Config, target: Target) -> Desired:
+        return read_desired(NO_GIT, commit, config, target, None)
+
+    states.commit(start())
+    assert states.read(again.read) == states.read(afresh)
     sound = 0
-    for _ in range(many(8)):
-        written = {path: text for path, text in edits(draw).items() if text is not None or (repo.root / path).exists()}
-        _commit(repo, written)
-        expected = first(repo)
-        assert again(repo, reading) == expected
+    for _ in range(many(16)):
+        states.commit(edits(draw))
+        expected = states.read(afresh)
+        assert states.read(again.read) == expected
         if isinstance(expected, tuple):  # mended, so that the next edits do not pile up on it
-            _commit(repo, {**dict.fromkeys(_yaml(repo)), **start()})
-            assert again(repo, reading) == first(repo)
+            states.commit({**dict.fromkeys(states.files), **start()})
+            assert states.read(again.read) == states.read(afresh)
         else:
             sound += 1
     assert sound >= 3
-
-
-def _yaml(repo: Repo) -> list[str]:
-    return [str(path.relative_to(repo.root)) for path in repo.root.glob("[bo]*/**/*") if path.is_file()]
 
 
 def _commit(repo: Repo, files: dict[str, str | None]) -> None:

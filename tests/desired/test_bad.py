@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.desired.check import read_desired
 from reconciler.desired.git import Repository
-from reconciler.errors import InvalidBots
+from reconciler.errors import InvalidBots, Problem
 from reconciler.model import Config, Target
 from tests.conftest import Repo
 
@@ -20,20 +20,30 @@ BAD = Path(__file__).parent / "bad"
 NAMES = sorted(path.stem for path in BAD.glob("*.yaml") if not path.stem.startswith("_"))
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Repository, str]:
+    """One commit with a folder for each bad file, its `bots/` in it."""
+    repo = Repo(tmp_path_factory.mktemp("bad"))
+    for name in NAMES:
+        repo.write(f"{name}/bots/bistro/_base.yaml", (BAD / "_base.yaml").read_text())
+        (repo.root / name / "bots/bistro/bad.yaml").write_bytes((BAD / f"{name}.yaml").read_bytes())
+    commit = repo.commit()
+    return Repository.discover(repo.root), commit
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_bad_file(name: str, repo: Repo) -> None:
-    content = (BAD / f"{name}.yaml").read_bytes()
-    repo.write("bots/bistro/_base.yaml", (BAD / "_base.yaml").read_text())
-    (repo.root / "bots/bistro/bad.yaml").write_bytes(content)
-    repository = Repository.discover(repo.root)
-    with pytest.raises(InvalidBots) as raised:
-        read_desired(repository, None, Config(), Target(name="local"), None)
-    said = "".join(f"{problem}\n" for problem in raised.value.problems)
+def test_bad_file(name: str, folders: tuple[Repository, str]) -> None:
+    repository, commit = folders
+
+    def problems(commit: str | None) -> tuple[Problem, ...]:
+        with pytest.raises(InvalidBots) as raised:
+            read_desired(repository, commit, Config(path=f"{name}/bots"), Target(name="local"), None)
+        return raised.value.problems
+
+    saved = problems(None)
+    said = "".join(f"{problem}\n" for problem in saved).replace(f"{name}/bots/", "bots/")
     expected = BAD / f"{name}.expected"
     if os.environ.get("UPDATE_EXPECTED"):
         expected.write_text(said)
     assert said == expected.read_text()
-
-    with pytest.raises(InvalidBots) as committed:
-        read_desired(repository, repo.commit(), Config(), Target(name="local"), None)
-    assert [one.line for one in committed.value.problems] == [one.line for one in raised.value.problems]
+    assert [one.line for one in problems(commit)] == [one.line for one in saved]

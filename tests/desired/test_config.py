@@ -90,10 +90,6 @@ def test_times_of_all_targets_and_of_one(repo: Repo) -> None:
             "3:18: sync.schedule: '61 * * * *' is no cron expression: '61': the last value (61)",
         ),
         (
-            HEAD + "sync: {schedule: '0 0 30 2 *'}\n",
-            "3:18: sync.schedule: '0 0 30 2 *' is no cron expression: it never",
-        ),
-        (
             HEAD + "sync: {schedule: '0 0 * * *', timezone: Mars/Base}\n",
             "3:41: sync.timezone: there is no time zone 'Mars/Base': write one such as Europe/Rome",
         ),
