@@ -34,9 +34,9 @@ def routed(base: Desired, head: Desired, instances: Collection[str], semantics: 
     """The routes of the instances whose bots or Settings change. Pure; the same for the same fleets."""
     found: list[Route] = []
     left, proven, opened, unseen = STATES, 0, 0, 0
-    sides = [_only(side, set(instances)) for side in (base, head)]
+    sides = [_apart(side, instances) for side in (base, head)]
     for instance in sorted(instances):
-        before, after = (fleet_of(side, instance) for side in sides)
+        before, after = (fleet_of(side[instance], instance) for side in sides)
         if left <= 0:
             unseen += 1
             continue
@@ -44,7 +44,7 @@ def routed(base: Desired, head: Desired, instances: Collection[str], semantics: 
         left -= routes.states
         opened += len(routes.not_proven)
         proven += 1
-        of = {one.ref.name: one for one in sides[1].objects if one.ref.kind == "Bot" and one.ref.instance == instance}
+        of = {one.ref.name: one for one in sides[1][instance].objects if one.ref.kind == "Bot"}
         found += _found(instance, before, after, routes, of)
     if unseen:
         found.append(_unseen(unseen))
@@ -52,9 +52,13 @@ def routed(base: Desired, head: Desired, instances: Collection[str], semantics: 
     return Routed(tuple(found), _said(proven, opened, unseen))
 
 
-def _only(desired: Desired, instances: set[str]) -> Desired:
-    objects = tuple(one for one in desired.objects if one.ref.instance in instances)
-    return msgspec.structs.replace(desired, objects=objects)
+def _apart(desired: Desired, instances: Collection[str]) -> dict[str, Desired]:
+    """What is declared for each of some instances."""
+    found: dict[str, list[Object]] = {instance: [] for instance in instances}
+    for one in desired.objects:
+        if one.ref.instance in found:
+            found[one.ref.instance].append(one)
+    return {name: msgspec.structs.replace(desired, objects=tuple(own)) for name, own in found.items()}
 
 
 def _said(proven: int, opened: int, unseen: int) -> str:
@@ -145,14 +149,16 @@ def _left(instance: str, name: str, moves: list[Moved], after: Fleet, at: Place 
     lost = next((one for one in moves if one.after is None), None)
     shown = lost or moves[0]
     what = "is disabled" if name in after.specs else "is gone"
-    ends = ["some are answered by nobody" if others else "they are answered by nobody"] if lost else []
-    ends += [f"{'some' if lost else 'they'} go to {_few(others)}"] if others else []
+    ends = ["are answered by nobody"] if lost else []
+    ends += [f"go to {_few(others)}"] if others else []
+    some = " and ".join(f"some {end}" for end in ends)
+    said = f"of its messages {some}" if len(ends) > 1 else f"messages that it answered {ends[0]}"
     return Route(
         rule="unanswered" if lost else "moved",
         level="human",
         instance=instance,
         bot=name,
-        message=f"{name} {what}; of its messages {' and '.join(ends)}",
+        message=f"{name} {what}; {said}",
         example=shown.message,
         before=name,
         after=shown.after or "",

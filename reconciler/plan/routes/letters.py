@@ -36,6 +36,7 @@ class Letter(msgspec.Struct, frozen=True):
     views: tuple[str, str, str]
 
 
+@lru_cache(4096)
 def runtime_letter(char: str) -> Letter | None:
     """A character as the runtime sees it; None where NFC makes another of it, so that no message holds it."""
     if unicodedata.normalize("NFC", char) != char or "\ud800" <= char <= "\udfff":
@@ -46,6 +47,7 @@ def runtime_letter(char: str) -> Letter | None:
     return Letter(char, (char, folded, plain))
 
 
+@lru_cache(4096)
 def evolution_letter(char: str) -> Letter | None:
     """A character as an Evolution API server sees it; None for half of a pair, which no message holds."""
     if "\ud800" <= char <= "\udfff":
@@ -119,6 +121,7 @@ def spaces() -> Ranges:
     return union((code, code) for code in range(0x3001) if chr(code).isspace())
 
 
+@lru_cache(4096)
 def cost(char: str) -> int:
     """How unpleasant a character is to read in an example: small letters least."""
     if "a" <= char <= "z":

@@ -29,9 +29,9 @@ CASES: list[tuple[str, tuple[Object, ...], tuple[Object, ...], list[str]]] = [
     ("a new bot takes from who takes the rest", (REST,), (A, REST),
      ["note moved: messages go to a in place of rest [start]"]),
     ("a new bot takes what nobody answered", (), (A,), ["note moved: messages that nobody answered go to a [start]"]),
-    ("a bot that goes", (A,), (), ["human unanswered: a is gone; of its messages they are answered by nobody [start]"]),
+    ("a bot that goes", (A,), (), ["human unanswered: a is gone; messages that it answered are answered by nobody [start]"]),
     ("a bot that goes, its messages go on", (A, REST), (REST,),
-     ["human moved: a is gone; of its messages they go to rest [start]"]),
+     ["human moved: a is gone; messages that it answered go to rest [start]"]),
     ("a bot without a trigger", (A,), (A, bot("b")),
      ["note never answers: b never answers: it has no trigger and is nobody's fallback [None]"]),
 ]  # fmt: skip
