@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 from starlette.requests import Request
 
-from reconciler.errors import Rejected
 from reconciler.runtime.origins import from_here
+from reconciler.store.changes import gone
 from reconciler.store.sqlite import Store
 
 COOKIE: Final = "reconciler_session"
@@ -101,7 +101,7 @@ class Keys:
         """A token that opens one chat until a moment (seconds since the epoch) or its instance's token changes. Raises
         Rejected 404 once the instance is deleted."""
         if (issuer := self._issuer(instance_id)) is None:
-            raise Rejected(404, "The instance does not exist any more")
+            raise gone()
         return self._store.vault.chat_token(msgspec.json.encode(_Chat(instance_id, jid, until, issuer)))
 
     def _chatter(self, key: str) -> Caller | None:

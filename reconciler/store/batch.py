@@ -88,7 +88,7 @@ def version(c: Connection, instance_id: str) -> int:
     """The instance's change counter. Raises Rejected 404 once it is deleted."""
     found = c.execute("SELECT version FROM instances WHERE id=?", (instance_id,)).fetchone()
     if found is None:
-        raise Rejected(404, "The instance does not exist any more")
+        raise changes.gone()
     return int(found["version"])
 
 

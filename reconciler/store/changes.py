@@ -239,7 +239,7 @@ def update_instance(c: Connection, id: str, merge: Merge) -> Fields:
     """An instance with what `merge` makes of it."""
     found = c.execute("SELECT row FROM instances WHERE id=?", (id,)).fetchone()
     if found is None:
-        raise Rejected(404, "The instance does not exist any more")
+        raise gone()
     before = decode(found["row"])
     row = rows.instance_row(id, before["name"], merge(rows.body_of(before, rows.INSTANCE)), before["createdAt"])
     try:
@@ -252,7 +252,7 @@ def update_instance(c: Connection, id: str, merge: Merge) -> Fields:
 def rotate_token(c: Connection, id: str, sealed: str, digest: str) -> None:
     """Another token for an instance."""
     if c.execute("UPDATE instances SET token=?, token_digest=? WHERE id=?", (sealed, digest, id)).rowcount == 0:
-        raise Rejected(404, "The instance does not exist any more")
+        raise gone()
 
 
 def _known(error: sqlite3.IntegrityError, row: Fields) -> Exception:
@@ -268,7 +268,19 @@ def _known(error: sqlite3.IntegrityError, row: Fields) -> Exception:
 
 def delete_instance(c: Connection, id: str) -> None:
     """An instance with everything in it."""
-    c.execute("DELETE FROM instances WHERE id=?", (id,))
+    if c.execute("DELETE FROM instances WHERE id=?", (id,)).rowcount == 0:
+        raise gone()
+
+
+def there(c: Connection, id: str, cause: Exception) -> None:
+    """Raises Rejected 404 where an instance was deleted while a change of it was waiting."""
+    if c.execute("SELECT 1 FROM instances WHERE id=?", (id,)).fetchone() is None:
+        raise gone() from cause
+
+
+def gone() -> Rejected:
+    """404 for an instance that was there a moment ago."""
+    return Rejected(404, "The instance does not exist any more")
 
 
 def missing(kind: str, id: str) -> Rejected:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sqlite3
 import threading
 import uuid
 from collections.abc import Callable
@@ -114,7 +115,11 @@ class Fleet:
         """Runs a change and the counter in one transaction; memory follows once it is on disk, whoever still waits."""
 
         def counted(c: Connection) -> tuple[T, int]:
-            value = change(c)
+            try:
+                value = change(c)
+            except sqlite3.IntegrityError as error:
+                changes.there(c, instance_id, error)
+                raise
             version: int = c.execute("UPDATE fleet SET version=version+1 RETURNING version").fetchone()[0]
             c.execute("UPDATE instances SET version=? WHERE id=?", (version, instance_id))
             return value, version

@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler.errors import Rejected
 from reconciler.store import rows
-from reconciler.store.changes import Connection
+from reconciler.store.changes import Connection, gone
 from reconciler.store.db import Database
 from reconciler.store.vault import Vault
 
@@ -65,7 +65,7 @@ class Tokens:
                 )
             except sqlite3.IntegrityError as error:
                 if "tokens.name" not in str(error):
-                    raise Rejected(404, "The instance does not exist any more") from error
+                    raise gone() from error
                 raise Rejected(409, f'A token named "{name}" is there already: choose another name') from error
 
         await self._db.write(write)

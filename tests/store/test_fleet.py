@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Misuse, Rejected
 from reconciler.store import rows
+from reconciler.store.batch import Batch
 from reconciler.store.sqlite import Store, migrate, open_store
 from reconciler.store.vault import Vault
 
@@ -143,6 +144,24 @@ async def test_a_change_that_is_refused_leaves_nothing(store: Store) -> None:
         with pytest.raises(Rejected):
             await change
     assert (store.fleet.version, await store.fleet.part(id)) == (version, part)
+
+
+async def test_an_instance_that_was_deleted_meanwhile_is_not_there(store: Store) -> None:
+    id = await instance(store)
+    await store.fleet.delete_instance(id)
+    fleet = store.fleet
+    for change in (
+        fleet.create_credentials(id, {"name": "main", "apiKey": "sk-0123456789abcd"}),
+        fleet.create_assistant(id, {"assistantId": "asst_1"}),
+        fleet.set_settings(id, lambda before: {**before, "expire": 5}),
+        fleet.update_instance(id, lambda before: before),
+        fleet.rotate_token(id),
+        fleet.apply(id, Batch(changes=())),
+        fleet.delete_instance(id),
+    ):
+        with pytest.raises(Rejected) as refused:
+            await change
+        assert (refused.value.status, str(refused.value)) == (404, "The instance does not exist any more")
 
 
 async def test_whoever_stops_waiting_leaves_memory_right(store: Store) -> None:

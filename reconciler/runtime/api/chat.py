@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
-from reconciler.errors import Rejected
 from reconciler.model import Heard
 from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.channels import web
 from reconciler.runtime.lists import whole
+from reconciler.store.changes import gone
 from reconciler.store.chats import Said
 
 _MOST: Final = 1000  # messages in one answer
@@ -31,7 +31,7 @@ async def accept(call: Call, heard: Heard) -> None:
     try:
         (new,) = await call.served.chats.accept([heard])
     except sqlite3.IntegrityError as error:
-        raise Rejected(404, "The instance does not exist any more") from error
+        raise gone() from error
     if new:
         call.served.wake()
         call.served.notices.publish((heard.instance_id, heard.jid))
