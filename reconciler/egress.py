@@ -21,6 +21,12 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # (host, port) -> addr
 REMEDY: Final = "start the runtime with --allow-private-url and the host if that is meant"
 
 
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST: Final = ipaddress.IPv6Network("2000::/3")  # all of version 6 that is given out
+# Of the special-purpose registries what Python's own tables leave out, or did in some release.
+_SPECIAL: Final = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "3fff::/20")))
+
+
 class Forbidden(Exception):
     """A name leads to private addresses only, which are not called."""
 
@@ -60,11 +66,11 @@ def public(address: Address) -> bool:
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
         if inner is not None:
             return public(inner)
-        if address in ipaddress.ip_network("64:ff9b::/96"):  # NAT64
+        if address in _NAT64:
             return public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if address in ipaddress.ip_network("::/96"):  # IPv4-compatible, deprecated
+        if address not in _UNICAST:  # local NAT64, site-local, IPv4 translated or compatible, segment routing
             return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in one for one in _SPECIAL)
 
 
 def named(host: str, port: int | None, address: Address | None, allowed: Sequence[str]) -> bool:
@@ -77,7 +83,7 @@ def named(host: str, port: int | None, address: Address | None, allowed: Sequenc
         or name in shown
         or (port is not None and name in {f"{one}:{port}" for one in shown})
         or _within(address, name)
-        for name in allowed
+        for name in map(str.lower, allowed)
     )
 
 

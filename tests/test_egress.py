@@ -48,6 +48,15 @@ ADDRESSES = [
     ("64:ff9b::10.0.0.1", False),
     ("64:ff9b::8.8.8.8", True),
     ("2002:7f00:1::", False),
+    ("2002:808:808::", True),
+    ("64:ff9b:1::10.0.0.1", False),
+    ("::ffff:0:127.0.0.1", False),
+    ("fec0::1", False),
+    ("5f00::1", False),
+    ("3fff::1", False),
+    ("2001:db8::1", False),
+    ("192.0.0.9", False),
+    ("192.88.99.1", False),
 ]
 
 
@@ -63,6 +72,7 @@ def test_addresses(text: str, open_: bool) -> None:
         (["*"], True),
         (["models.internal"], True),
         (["models.internal:8000"], True),
+        (["Models.Internal"], True),
         (["models.internal:8001"], False),
         (["10.0.0.7"], True),
         (["10.0.0.7:8000"], True),
