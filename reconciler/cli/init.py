@@ -87,7 +87,8 @@ def init(
 ) -> None:
     """A first fleet of one's own: one bot, its line and account, reconciler.yaml, editor settings.
 
-    Files that are already there are never overwritten: if one is, nothing is written.
+    Files that are already there are never overwritten: if one is, nothing is written. A fleet is a git repository of
+    its own: one is made, unless the folder is the top of one.
 
     Examples:
 
@@ -95,11 +96,11 @@ def init(
         cd my-bots && git add --all && git commit -m "First bot" && reconciler up
     """
     from reconciler.cli.schema import install
-    from reconciler.desired.git import Repository
 
     taken = [name for name in _FILES if (directory / name).exists()]
     if taken:
         raise Misuse(f"{directory / taken[0]} is already there: nothing was written; choose another folder")
+    own = _needs_repository(directory)
     try:
         for name, text in _FILES.items():
             file = directory / name
@@ -110,10 +111,32 @@ def init(
         raise Misuse(f"{error.filename} cannot be written: {error.strerror}") from error
     for file in install(directory):
         put(str(file))
-    try:
-        Repository.discover(directory)
-    except Misuse:
-        subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(directory)], check=True)
+    if own:
+        try:
+            subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(directory)], check=True)
+        except (FileNotFoundError, subprocess.CalledProcessError) as error:
+            raise Misuse(
+                f"the files are there, but no git repository: install git, then `git init {directory}`"
+            ) from error
         say(f"made a git repository in {directory}")
     where = "" if directory == Path(".") else f"cd {directory} && "
     say(f"Next: {where}git add --all && git commit -m 'First bot' && reconciler up")
+
+
+def _needs_repository(directory: Path) -> bool:
+    """Whether a git repository must be made in a folder: a fleet's reconciler.yaml lies at the top of its own.
+
+    Raises Misuse for a folder with files in the middle of another repository, whose they are.
+    """
+    from reconciler.desired.git import Repository
+
+    try:
+        around = Repository.discover(directory)
+    except Misuse:
+        return True
+    if around.root == directory.resolve() and not around.bare:
+        return False
+    if around.bare or (directory.is_dir() and any(directory.iterdir())):
+        message = f"{directory} belongs to the git repository {around.root}, and a fleet is the top of one"
+        raise Misuse(f"{message}: choose a new folder, or that one")
+    return True
