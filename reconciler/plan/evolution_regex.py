@@ -6,6 +6,7 @@ start of a pattern, so the letters are written in both cases; what it would take
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -26,10 +27,13 @@ _OTHERWISE: Final = {
     "Q": "quoted text: escape each character",
     "E": "quoted text: escape each character",
     "C": "a byte",
+    "a": "the bell: write \\x07",
     "p": "a class of letters: write the letters out",
     "P": "a class of letters: write the letters out",
 }
 _CLASS: Final = re.compile(r"\[:\^?[a-z]+:\]|\[\^?\]")
+# There a character beyond U+FFFF is two, of which a class takes either, and a repeat the second.
+_PAIR: Final = re.compile(r"\[[^\]]*[\U00010000-\U0010ffff]|[\U00010000-\U0010ffff][*+?{]")
 _NUMBERED: Final = re.compile(r"\\[xu0-9]")  # a letter by its number, of which the other case is not written here
 
 
@@ -57,9 +61,14 @@ def wrong_pattern(pattern: str) -> str | None:
 
 def foreign_syntax(pattern: str) -> str | None:
     """What RE2 and JavaScript read differently in a pattern, or None."""
-    for piece in _PIECE.findall(pattern):
+    pieces = _PIECE.findall(pattern)
+    for piece, following in itertools.pairwise([*pieces, ""]):
         if piece[0] == "\\" and piece[1:] in _OTHERWISE:
             return f"JavaScript reads {piece} in the pattern as the letter {piece[1:]}, RE2 as {_OTHERWISE[piece[1:]]}"
+        if (piece, following) == ("\\x", "{"):
+            return "JavaScript reads \\x{…} in the pattern as a repeated x: write the character itself"
+    if found := _PAIR.search(pattern):
+        return f"JavaScript takes a character beyond U+FFFF in {found[0]} for two: write (?:…|…) in place of [ ]"
     if found := _CLASS.search(pattern):
         return f"JavaScript does not read {found[0]} in a pattern as RE2 does: write the letters out"
     return None

@@ -164,6 +164,12 @@ def test_both_cases(pattern: str, expected: str) -> None:
         ("[]a]", "JavaScript does not read [] in a pattern"),
         ("[^]]", "JavaScript does not read [^] in a pattern"),
         ("a(?i)", "JavaScript refuses this pattern"),
+        (r"a\x{41}", "as a repeated x: write the character itself"),
+        (r"\\x{4}\x41", None),
+        (r"\a", "RE2 as the bell"),
+        ("[a🍕]", "takes a character beyond U+FFFF in [a🍕 for two"),
+        ("🍕+", "takes a character beyond U+FFFF in 🍕+ for two"),
+        ("(?:🍕|🍔)+", None),
         ("(?<=a)b", None),  # JavaScript takes it; what it matches is not known here
     ],
 )
