@@ -86,7 +86,7 @@ def test_the_base_is_what_both_share(cli: Cli, repo: Repo) -> None:
     repo.commit({"bots/shop/vouchers.yaml": None})
     code, out, _ = cli("review", "--base", "main", "--head", "change")
     assert (code, "vouchers" in out) == (0, False)
-    assert "1 commits of main are not in this branch" in out
+    assert "1 commit of main is not in this branch" in out
 
 
 def test_a_base_that_is_no_desired_state(cli: Cli, repo: Repo) -> None:
@@ -135,7 +135,8 @@ def test_a_target_is_asked_with_the_bases_address_and_key_only(
     monkeypatch.setenv("SECRET", "do-not-send")
     code, out, err = cli("review", "--base", "main", "--target", "local")
     assert "its type, address or key changes here, so no key is sent there" in out + err
-    assert (code, "do-not-send" in out + err) == (0, False)
+    assert "the target local is at evil.example, no longer at 127.0.0.1:8080: its key is sent there" in out
+    assert (code, "do-not-send" in out + err) == (3, False)
     repo.git("switch", "--quiet", "main")
     assert "local was not looked at: no API key" in cli("review", "--base", "main", "--target", "local")[1]
     monkeypatch.setenv("RECONCILER_API_KEY", "k")

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import msgspec
 
 from reconciler.model import Desired, Object, Ref
-from reconciler.plan.own import instance_names
 
 
 def aligned(base: Desired, head: Desired) -> tuple[Desired, Desired]:
@@ -19,8 +18,7 @@ def aligned(base: Desired, head: Desired) -> tuple[Desired, Desired]:
     it leaves its objects: those of the base, then the new ones."""
     names = _renamed(base, head)
     before = tuple(_under(one, names) for one in base.objects)
-    was, now = instance_names(base), instance_names(head)
-    place = {one.ref: at for at, one in enumerate(before) if was.get(one.ref.instance) == now.get(one.ref.instance)}
+    place = {one.ref: at for at, one in enumerate(before)}
     after = sorted(head.objects, key=lambda one: place.get(one.ref, len(before)))
     return msgspec.structs.replace(base, objects=before), msgspec.structs.replace(head, objects=tuple(after))
 

@@ -15,8 +15,11 @@ from reconciler.plan.diff import Before, diff
 from reconciler.plan.own import MARKED, instance_names
 
 
-def compare(base: Desired, head: Desired, target: str) -> Plan:
-    """The plan from one desired state to another. Pure; what stays the same is left out."""
+def compare(base: Desired, head: Desired, target: str, *, prune: bool = True) -> Plan:
+    """The plan from one desired state to another. Pure; what stays the same is left out.
+
+    Without `prune` the target deletes nothing: deletes are shown but held.
+    """
     names, now = instance_names(base), instance_names(head)
     touched = _touched(base, head)
     old, new = _only(base, touched), _only(head, touched)
@@ -31,9 +34,19 @@ def compare(base: Desired, head: Desired, target: str) -> Plan:
             objects=_applied(old, new),
         ),
         target=target,
+        prune=prune,
         allow=() if nothing else ("empty",),  # the instances that change may all go while others stay
     )
     return msgspec.structs.replace(plan, changes=tuple(_keys_shown(plan.changes, old, new)), empty=nothing)
+
+
+def staying(base: Desired, head: Desired, plan: Plan) -> Desired:
+    """The head with what it no longer declares but the plan leaves there: it goes on answering."""
+    held = {change.ref for change in plan.changes if change.action == "delete" and change.held}
+    if not held:
+        return head
+    left = (one for one in base.objects if one.ref in held)
+    return msgspec.structs.replace(head, objects=(*head.objects, *left))
 
 
 def _touched(base: Desired, head: Desired) -> set[str]:

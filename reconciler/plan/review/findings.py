@@ -163,7 +163,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     """A pull request's review: from the commit that both sides share (`base`) to `head`.
 
     `problems` are why head is no desired state, `base_problems` why base is none; then there are no parts. `behind`
-    counts the commits of the base branch that head does not have.
+    counts the commits of the base branch that head does not have. `configured` says what reconciler.yaml changes.
     """
 
     base: str
@@ -175,6 +175,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
     base_problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
+    configured: tuple[str, ...] = ()
     replay: Replay | None = None
     currency: str = ""
     notes: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from reconciler.errors import Problem
+from reconciler.errors import Problem, Refusal
 from reconciler.model import Place
 from reconciler.plan.neutral import fenced, neutral
 from reconciler.plan.render import count
@@ -107,8 +107,8 @@ def _table(review: Review) -> Iterator[str]:
 def _foot(review: Review) -> Iterator[str]:
     notes = [*review.notes, *(note for part in review.parts for note in (*part.plan.notes, part.live) if note)]
     if review.behind:
-        missing = f"{_many(review.behind, 'commit')} of {review.base_ref}"
-        notes.append(f"{missing} are not in this branch: after a rebase this may differ")
+        missing = f"{_many(review.behind, 'commit')} of {review.base_ref} {'is' if review.behind == 1 else 'are'}"
+        notes.append(f"{missing} not in this branch: after a rebase this may differ")
     for note in dict.fromkeys(notes[:_REASONS]):
         yield f"- {_line(note)}\n"
     if notes:
@@ -158,9 +158,12 @@ def _totals(review: Review) -> str:
 def _sections(review: Review) -> Iterator[Section]:
     if review.problems:
         yield _section("Problems", _plain(map(_problem, review.problems)), 0.9, "problem")
+    if review.base_problems:
+        yield _section("Problems of the base", _plain(map(_problem, review.base_problems)), 0.9, "problem")
     many = len(review.parts) > 1
     for part in review.parts:
-        yield _section(_titled("Risks", part, many), _plain(map(_risk, part.risks)), 0.2 / len(review.parts), "risk")
+        risks = _plain((*map(_refused, part.refused), *map(_risk, part.risks)))
+        yield _section(_titled("Risks", part, many), risks, 0.2 / len(review.parts), "risk")
     for part in review.parts:
         items = _plain(map(_route, part.routes))
         yield _section(_titled("Routes", part, many), items, 0.2 / len(review.parts), "route")
@@ -196,6 +199,10 @@ def _problem(one: Problem) -> str:
     pointer = f" {_line(one.pointer)}:" if one.pointer else ""
     hint = f" ({_line(one.hint)})" if one.hint else ""
     return f"- **{_line(where)}**{pointer} {_line(one.message)}{hint}\n"
+
+
+def _refused(one: Refusal) -> str:
+    return f"- {_mark('broken')}{_line(one.reason)}{f': {_line(one.remedy)}' if one.remedy else ''}\n"
 
 
 def _risk(one: Risk) -> str:

@@ -55,7 +55,8 @@ def drifted(plan: Plan | None) -> tuple[Risk, ...]:
 def _of(change: Change, old: Mapping[Ref, Object], new: Mapping[Ref, Object], chats: Chats) -> Iterator[Risk]:
     ref = change.ref
     if change.action == "delete":
-        yield from _deleted(ref, old, chats)
+        if not change.held:
+            yield from _deleted(ref, old, chats)
         return
     one = new[ref]
     was = old.get(ref) or old.get(Ref(ref.kind, ref.instance, change.renamed_from or ""))

@@ -47,6 +47,11 @@ def _lines(review: Review) -> Iterator[tuple[Run, ...]]:
             ("bold", f"  {problem.path}:{problem.line}:{problem.column}: "),
             ("plain", _said(problem.pointer, problem.message, problem.hint)),
         )
+    for problem in review.base_problems:
+        yield (
+            ("bold", f"  base: {problem.path}:{problem.line}:{problem.column}: "),
+            ("plain", _said(problem.pointer, problem.message, problem.hint)),
+        )
     for part in review.parts:
         yield ()
         yield from _part(part, review.currency)
@@ -56,7 +61,8 @@ def _lines(review: Review) -> Iterator[tuple[Run, ...]]:
         yield (("dim", f"warning: {warning}"),)
     notes = [*review.notes]
     if review.behind:
-        notes.append(f"{review.behind} commits of {review.base_ref} are not in this branch")
+        many = "1 commit of {} is" if review.behind == 1 else f"{review.behind:,} commits of {{}} are"
+        notes.append(f"{many.format(review.base_ref)} not in this branch: after a rebase this may differ")
     for note in notes:
         yield (("dim", f"note: {note}"),)
     yield ()
@@ -171,10 +177,17 @@ def _side(side: Side) -> str:
 
 def _cost(one: Cost, currency: str) -> str:
     before, after = one.input_before, one.input_after
-    shown = f"{'–' if before is None else f'{before:,}'} → {'–' if after is None else f'{after:,}'} input tokens"
+    shown = f"{_arrow(before, after)} input tokens"
+    if one.output_before != one.output_after and before is not None and after is not None:
+        shown += f", replies of at most {_arrow(one.output_before, one.output_after)}"
     money = [f"{span[0]:,.2f}–{span[1]:,.2f}" if span else "–" for span in (one.money_before, one.money_after)]
     priced = f", {money[0]} → {money[1]} {currency}" if one.money_before or one.money_after else ""
     return f"1,000 turns of {one.ref.instance}/{one.ref.name}: {shown}{priced}"
+
+
+def _arrow(before: int | None, after: int | None) -> str:
+    shown = ["–" if one is None else f"{one:,}" for one in (before, after)]
+    return shown[0] if before == after else " → ".join(shown)
 
 
 def _at(place: Place | None) -> str:

@@ -10,6 +10,7 @@ from typing import Final
 
 from reconciler.plan.review.findings import Level, Part, Reason, Review, Risk, Verdict
 
+_REFUSALS: Final = 3  # of a target that are reasons of their own
 EXIT_CODES: Final[dict[Verdict, int]] = {"fine": 0, "broken": 1, "human": 3}
 
 # What a kind of risk is called where there are many of it: one, more.
@@ -51,13 +52,17 @@ def _reasons(review: Review) -> Iterator[Reason]:
         yield Reason("human", "the base commit is not valid, so what changes cannot be told")
     for part in review.parts:
         yield from _of_part(part)
+    for said in review.configured:
+        yield Reason("human", said)
     if review.replay is not None and (moved := review.replay.moved):
         yield Reason("human", f"{_many(len(moved), 'turn')} of recorded chats {_go(len(moved))} another way")
 
 
 def _of_part(part: Part) -> Iterator[Reason]:
-    for refusal in part.refused:
+    for refusal in part.refused[:_REFUSALS]:
         yield Reason("broken", f"a gate would refuse to apply it: {refusal.reason}")
+    if (more := len(part.refused) - _REFUSALS) > 0:
+        yield Reason("broken", f"a gate would refuse to apply it for {_many(more, 'more reason')}")
     talks = [one for one in part.talks if one.level == "broken"]
     if talks:
         yield Reason("broken", f"{_many(len(talks), 'Conversation')} fail{'s' if len(talks) == 1 else ''}")

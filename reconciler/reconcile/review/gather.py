@@ -24,7 +24,8 @@ from reconciler.model import Config, Desired, Object, Place, Plan, Ref, Target
 from reconciler.plan.gate import refusals
 from reconciler.plan.profile import profile_of
 from reconciler.plan.review.align import aligned
-from reconciler.plan.review.compare import compare
+from reconciler.plan.review.compare import compare, staying
+from reconciler.plan.review.configured import configured
 from reconciler.plan.review.cost import costs
 from reconciler.plan.review.findings import Part, Replay, Review, Risk, Route, Talk
 from reconciler.plan.review.risks import drifted, risks
@@ -176,7 +177,8 @@ async def gather(
         review,
         parts=tuple(parts),
         warnings=tuple(one for one in warnings if one not in stood),
-        replay=await _replayed(site, sides, recorded, voices) if recorded is not None else None,
+        configured=configured(sides.base_config, sides.head_config),
+        replay=await _replayed(site, sides, parts, recorded, voices) if recorded is not None else None,
         currency=sides.head_config.currency,
         notes=(*_notes(sides, target), *_otherwise(sides, parts, recorded)),
     )
@@ -187,7 +189,7 @@ def _groups(sides: Sides) -> list[tuple[Target, ...]]:
     found: dict[tuple[object, ...], list[Target]] = {}
     for name in sides.after:
         one = target_of(sides.head_config, name)
-        key = (one.type, id(sides.after[name]), id(sides.before[name]), one.gates)
+        key = (one.type, id(sides.after[name]), id(sides.before[name]), one.gates, one.sync.prune)
         found.setdefault(key, []).append(one)
     return [tuple(group) for group in found.values()]
 
@@ -200,9 +202,10 @@ async def _part(
     profile = profile_of(target.type)
     lowered = profile.lower(head, None)
     former = profile.lower(base, None).desired
-    plan = compare(former, lowered.desired, target.name)
+    plan = compare(former, lowered.desired, target.name, prune=target.sync.prune)
     instances = {change.ref.instance for change in plan.changes}
-    routes = routed(*aligned(_only(former, instances), _only(lowered.desired, instances)), instances, target.type)
+    later = staying(former, lowered.desired, plan)
+    routes = routed(*aligned(_only(former, instances), _only(later, instances)), instances, target.type)
     looked = await look(sides, target, plan) if look is not None else Looked()
     found = risks(base, head, plan, today=today, chats=looked.chats)
     places = (*(one.at for one in routes.routes), *(one.at for one in found))
@@ -217,23 +220,25 @@ async def _part(
         costs=costs(base, head, plan, sides.head_config.prices),
         routes=_placed_routes(sides, routes.routes),
         routed=routes.said,
-        talks=await _talks(site, sides, target, instances, voices),
+        talks=await _talks(site, sides, target, plan, voices),
         drift=looked.drift,
         live=looked.said,
     )
 
 
-async def _replayed(site: Site, sides: Sides, path: Path, voices: Voices) -> Replay:
+async def _replayed(site: Site, sides: Sides, parts: list[Part], path: Path, voices: Voices) -> Replay:
     """Recorded chats with the bots of the first target."""
     name = next(iter(sides.after))
-    base, head = aligned(sides.before[name], sides.after[name])
+    plan = next(part.plan for part in parts if name in part.targets)
+    base, head = aligned(sides.before[name], staying(sides.before[name], sides.after[name], plan))
     base, head, _ = voices.prepare(base, head, site.variables, site.repository.root)
     return await replay(path, base, head, voices, target_of(sides.head_config, name).type)
 
 
-async def _talks(site: Site, sides: Sides, target: Target, touched: set[str], voices: Voices) -> tuple[Talk, ...]:
-    base, head = sides.before[target.name], sides.after[target.name]
-    found = chosen(base, head, touched)
+async def _talks(site: Site, sides: Sides, target: Target, plan: Plan, voices: Voices) -> tuple[Talk, ...]:
+    base = sides.before[target.name]
+    head = staying(base, sides.after[target.name], plan)
+    found = chosen(base, head, {change.ref.instance for change in plan.changes})
     if not found:
         return ()
     instances = {one.ref.instance for one, _ in found}

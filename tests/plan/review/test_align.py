@@ -15,25 +15,24 @@ LONG: dict[str, Any] = {"triggerType": "keyword", "triggerOperator": "contains",
 ALSO: dict[str, Any] = {**LONG, "triggerValue": "bcd"}
 
 
-def names(before: tuple[Object, ...], after: tuple[Object, ...], **more: Any) -> tuple[str, str]:
-    sides = aligned(desired(bistro(), *before), desired(bistro(**more), *after))
+def names(before: tuple[Object, ...], after: tuple[Object, ...]) -> tuple[str, str]:
+    sides = aligned(desired(bistro(), *before), desired(bistro(), *after))
     return tuple(" ".join(one.ref.name for one in side.objects if one.ref.kind == "Bot") for side in sides)  # type: ignore[return-value]
 
 
 CASES = [
-    ("new ones stand last", "m z", ("a", "m", "z"), {}, ("m z", "m z a")),
-    ("some go", "a m z", ("b", "z"), {}, ("a m z", "z b")),
-    ("a renamed one is the same", "a m", ("m", bot("z", formerly="a")), {}, ("z m", "z m")),
-    ("a name that was taken is no renaming", "a z", (bot("z", formerly="a"),), {}, ("a z", "z")),
-    ("what it was renamed from is not there", "m", ("m", bot("z", formerly="a")), {}, ("m", "m z")),
-    ("an instance that is made anew", "m z", ("a", "m", "z"), {"instanceName": "Other"}, ("m z", "a m z")),
+    ("new ones stand last", "m z", ("a", "m", "z"), ("m z", "m z a")),
+    ("some go", "a m z", ("b", "z"), ("a m z", "z b")),
+    ("a renamed one is the same", "a m", ("m", bot("z", formerly="a")), ("z m", "z m")),
+    ("a name that was taken is no renaming", "a z", (bot("z", formerly="a"),), ("a z", "z")),
+    ("what it was renamed from is not there", "m", ("m", bot("z", formerly="a")), ("m", "m z")),
 ]
 
 
-@pytest.mark.parametrize(("before", "after", "more", "expected"), [one[1:] for one in CASES], ids=[c[0] for c in CASES])
-def test_order_and_names(before: str, after: Any, more: Any, expected: tuple[str, str]) -> None:
+@pytest.mark.parametrize(("before", "after", "expected"), [one[1:] for one in CASES], ids=[one[0] for one in CASES])
+def test_order_and_names(before: str, after: Any, expected: tuple[str, str]) -> None:
     bots = tuple(one if isinstance(one, Object) else bot(one) for one in after)
-    assert names(tuple(map(bot, before.split())), bots, **more) == expected
+    assert names(tuple(map(bot, before.split())), bots) == expected
 
 
 def test_the_fallback_bot_is_the_renamed_one() -> None:

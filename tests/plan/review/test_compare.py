@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from reconciler.model import Desired, Object, Plan
-from reconciler.plan.review.compare import compare
+from reconciler.plan.review.compare import compare, staying
+from reconciler.plan.review.risks import risks
 from tests.plan.fleet import OLD, bistro, bot, declared, desired, keyword, main
 
 FLEET = (bistro(), main(apiKey={"env": "KEY"}), bot("a", **keyword("a")), bot("b"))
@@ -71,6 +73,15 @@ def test_another_source_name_makes_everything_foreign() -> None:
 def test_an_instance_of_another_name_on_the_target_takes_its_objects_along() -> None:
     found = plan(FLEET, (bistro(instanceName="Bistro_02"), *FLEET[1:]))
     assert changes(found)[0] == ("update", "Instance bistro", [("instanceName", "Bistro_01", "Bistro_02")])
+
+
+def test_a_target_that_is_not_pruned_keeps_what_goes() -> None:
+    base, head = desired(*FLEET, commit=OLD), desired(*FLEET[:3])
+    found = compare(base, head, "local", prune=False)
+    assert [(one.action, one.held) for one in found.changes] == [("delete", "pruning is off")]
+    assert risks(base, head, found, today=date(2026, 1, 1)) == ()
+    assert staying(base, head, found).objects == FLEET
+    assert staying(base, head, compare(base, head, "local")) is head
 
 
 KEYS: list[tuple[str, dict[str, Any], dict[str, Any], list[str]]] = [

@@ -275,6 +275,30 @@ def test_verdicts(given: Review, expected: str, said: tuple[str, ...]) -> None:
     assert text(given)
 
 
+def test_what_gates_refuse_is_three_reasons_and_a_list_with_what_to_do() -> None:
+    refused = tuple(Refusal(reason=f"Too many updates in shop-{n}", remedy=f"--allow update:{n}") for n in range(5))
+    found = review(part(refused=refused))
+    assert [one.text.partition("apply it")[2] for one in verdict(found)[1]] == [
+        *(f": Too many updates in shop-{n}" for n in range(3)),
+        " for 2 more reasons",
+    ]
+    assert markdown(found).count("Too many updates") == 3 + 5
+
+
+def test_what_is_wrong_with_the_base_is_shown() -> None:
+    found = review(base_problems=(BAD,))
+    assert f"  base: {BAD.path}:{BAD.line}:" in text(found)
+    assert "### Problems of the base" in markdown(found)
+
+
+def test_the_longest_replies_are_shown_where_they_change() -> None:
+    one = Cost(ref=A, model_before="m", model_after="m", input_before=1000, input_after=1000, output_before=5000,
+               output_after=9000)  # fmt: skip
+    assert "1,000 turns of bistro/a: 1,000 input tokens, replies of at most 5,000 → 9,000" in text(
+        review(part(costs=(one,)))
+    )
+
+
 def test_many_reasons_are_counted_and_other_objects_too() -> None:
     risks = tuple(Risk(rule=f"rule-{n}", level="human", ref=A, message="x") for n in range(15))
     shown = markdown(review(part(risks=risks, plan=plan((), (declared("Assistant", "x"),)))))
