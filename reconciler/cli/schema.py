@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -56,14 +57,16 @@ def install(directory: Path) -> list[Path]:
     source, overlays = _folders(directory)
     files = {f"{kind.lower()}.schema.json": whole(kind.lower()) for kind in (*KINDS, "Config")}
     files["document.schema.json"] = document_schema()
+    if overlays:
+        files["overlay.schema.json"] = overlay_schema()
     written = []
     try:
         for name, content in sorted(files.items()):
             written += _write(directory / FOLDER / name, _pretty(content))
-        globs = [f"{folder}/**/*.{suffix}" for folder in (source, *overlays) for suffix in ("yaml", "yml")]
         mapping = {
-            f"./{FOLDER}/document.schema.json": [glob.removeprefix("./") for glob in globs],
+            f"./{FOLDER}/document.schema.json": _globs([source]),
             f"./{FOLDER}/config.schema.json": ["reconciler.yaml"],
+            **({f"./{FOLDER}/overlay.schema.json": _globs(overlays)} if overlays else {}),
         }
         settings = directory / _SETTINGS
         merged = _merged(settings, mapping)
@@ -106,6 +109,28 @@ def document_schema() -> dict[str, Any]:
         "allOf": chosen,
         "$defs": defs,
     }
+
+
+def overlay_schema() -> dict[str, Any]:
+    """`document_schema` for overlays, whose documents are patches: a part of the fields, null to remove one."""
+    document = document_schema()
+    defs = document["$defs"]
+    for kind in KINDS:
+        properties = defs[kind]["properties"]
+        spec = {key: value for key, value in properties["spec"].items() if key not in ("required", "allOf")}
+        spec["properties"] = {name: _or_null(value, defs) for name, value in spec["properties"].items()}
+        defs[kind] = {**defs[kind], "required": ["kind", "metadata"], "properties": {**properties, "spec": spec}}
+    return {**document, "title": "Overlay", "description": "One document of an overlay, whole or in part."}
+
+
+def _or_null(node: dict[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+    named = defs[node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+    other: Any = ["null", "object"] if named.get("type") == "object" else "null"  # which is itself a patch
+    return {"anyOf": [node, {"type": other}]}
+
+
+def _globs(folders: list[str]) -> list[str]:
+    return [f"{folder.removeprefix('./')}/**/*.{suffix}" for folder in folders for suffix in ("yaml", "yml")]
 
 
 def _named(kind: str) -> str:

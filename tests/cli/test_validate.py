@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from reconciler.cli.context import Context
 from reconciler.cli.render import document, render
-from reconciler.cli.schema import document_schema, install, schema, whole
+from reconciler.cli.schema import document_schema, install, overlay_schema, schema, whole
 from reconciler.cli.validate import validate
 from reconciler.desired.check import read_desired
 from reconciler.desired.git import Repository
@@ -194,16 +194,30 @@ def test_install_writes_schemas_and_keeps_settings(here: Repo) -> None:
         "./.schemas/document.schema.json": [
             "bots/**/*.yaml",
             "bots/**/*.yml",
-            "overlays/p/**/*.yaml",
-            "overlays/p/**/*.yml",
         ],
         "./.schemas/config.schema.json": ["reconciler.yaml"],
+        "./.schemas/overlay.schema.json": ["overlays/p/**/*.yaml", "overlays/p/**/*.yml"],
     }
     assert json.loads((here.root / ".schemas/document.schema.json").read_text()) == document_schema()
-    assert len(done.out.splitlines()) == 9
+    assert len(done.out.splitlines()) == 10
     assert Outcome("schema", "--install").out == ""
     with pytest.raises(Misuse, match="leave the kind out"):
         Outcome("schema", "Bot", "--install")
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("kind: Bot\nmetadata: {name: one}\nspec: {model: n, expire: null}\n", True),
+        ("kind: Bot\nmetadata: {name: one, protect: true}\n", True),
+        ("kind: Credentials\nmetadata: {name: main}\nspec: {apiKey: {env: null, file: keys/main}}\n", True),
+        ("kind: Bot\nmetadata: {name: one}\nspec: {modle: n}\n", False),
+        ("kind: Bot\nmetadata: {name: one}\nspec: {expire: 1w}\n", False),
+        ("kind: Bot\nspec: {model: n}\n", False),
+    ],
+)
+def test_an_overlays_schema_takes_parts_of_documents(text: str, fits: bool) -> None:
+    assert jsonschema_rs.Draft202012Validator(overlay_schema()).is_valid(read(text).documents[0].data) is fits
 
 
 def test_install_in_a_bare_repository_is_refused(here: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
