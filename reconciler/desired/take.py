@@ -85,8 +85,8 @@ def take(desired: Desired, live: Live, into: Into, instance: str | None = None, 
     names = {target: name for name, target in instance_names(desired).items()}
     found = [one.instance for one in live.objects if one.kind == "Instance"]
     wanted = [name for name in found if instance in (None, name, names.get(name))]
-    if not wanted:
-        raise Misuse(f"there is no instance '{instance}' on the target {shape.closest(instance or '', found)}".rstrip())
+    if not wanted and instance is not None:
+        raise Misuse(f"there is no instance '{instance}' on the target {shape.closest(instance, found)}".rstrip())
     objects: list[One] = []
     left: list[Left] = []
     files: dict[str, str] = {}
@@ -173,6 +173,8 @@ class _Taking:
             made, bad = self._all(chosen, names, settings)
             if not bad:
                 break
+            if (line := next((one for one in chosen if one.kind == "Instance" and one.id in bad), None)) is not None:
+                bad = {one.id: "its instance is left out" for one in chosen} | {line.id: bad[line.id]}
             chosen = [one for one in chosen if one.id not in bad]
             for one in self._here:
                 if one.id in bad:

@@ -63,6 +63,27 @@ def test_a_whole_instance_of_nobody_is_taken_with_all_that_is_in_it() -> None:
     assert found.files["bots/stranger/settings.yaml"].endswith("spec:\n  fallbackBot: b\n")
 
 
+def test_an_instance_that_cannot_be_declared_is_left_with_all_that_is_in_it() -> None:
+    live = with_objects(
+        running(declared("Instance", "shop", "shop", instanceName="My Shop/2")),
+        foreign("Credentials", "acc", instance="My Shop/2", apiKey="salt$1"),
+        foreign("Bot", "b", instance="My Shop/2", credentials="acc (not managed)"),
+        *STRANGER.objects,
+    )
+    found = taken(desired(), live)
+    assert refs(found) == ["Instance stranger"]
+    assert {one.label: one.reason.partition(":")[0] for one in found.left} == {
+        "shop": "it cannot be said in YAML", "acc": "its instance is left out", "b": "its instance is left out",
+    }  # fmt: skip
+
+
+def test_where_nothing_is_there_is_nothing_to_take() -> None:
+    nothing = Live(objects=(), version="")
+    assert taken(desired(), nothing).files == {}
+    with pytest.raises(Misuse, match="there is no instance 'bistro' on the target"):
+        taken(desired(), nothing, instance="bistro")
+
+
 @pytest.mark.parametrize("source", ["", "acme"])
 def test_an_instance_with_marks_of_this_name_is_somebody_elses_and_never_taken(source: str) -> None:
     live = with_objects(STRANGER, foreign("Bot", "b", Mark(source, "x", "0" * 8), instance="Stranger"))
