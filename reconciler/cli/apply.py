@@ -148,8 +148,7 @@ class Apply:
             outcomes: dict[type[ReconcilerError], str] = {InvalidBots: "invalid", PlanRefused: "refused"}
             outcome = outcomes.get(type(error), "unavailable" if isinstance(error, Unavailable) else "")
             if outcome:
-                number = self._history.begin(name, self._commit, self._trigger, started=self._began)
-                self._history.end(number, outcome, str(error)[:4000])
+                self._history.note(name, self._commit, self._trigger, outcome, str(error)[:4000], self._began)
             raise
 
     async def _run(self, here: Site, instance: str | None, selected: dict[str, str], ask: bool) -> Ended | None:
@@ -183,7 +182,7 @@ class Apply:
                 if self._trigger == "rollback":
                     gate(plan, self._allow, wanted.target.gates)
                 self._agreed()
-                stop = asyncio.Event()
+                whole, stop = self._whole and instance is None and not selected, asyncio.Event()
                 for number in (signal.SIGINT, signal.SIGTERM):
                     asyncio.get_running_loop().add_signal_handler(number, stop.set)
                 with _Progress(len(plan.changes)) as progress:
@@ -198,10 +197,11 @@ class Apply:
                         stop=stop,
                         watch=progress,
                         began=self._began,
+                        whole=whole,
                     )
         finally:
             await reach.close()
-        if self._whole and instance is None and not selected:
+        if whole:
             self._history.targets.stand(
                 plan.target,
                 wanted=plan.commit,

@@ -164,6 +164,14 @@ class History:
             )
         return number
 
+    def note(self, target: str, commit: str | None, trigger: str, outcome: str, message: str, started: float) -> None:
+        """A pass that came to nothing; whoever calls it need not be the one who makes the target's passes now."""
+        self._db.execute(
+            'INSERT INTO passes (target, "commit", trigger, started, ended, outcome, message, counts)'
+            " VALUES (?, ?, ?, ?, ?, ?, ?, '{}')",
+            (target, commit, trigger, started, time.time(), outcome, message),
+        )
+
     def interrupted(self, target: str) -> None:
         """Closes what a killed process left running; whoever calls it makes the target's passes now."""
         self._db.execute(

@@ -140,17 +140,18 @@ async def read_all(reach: Reach) -> Live:
     return live
 
 
-def note_drift(plan: Plan, history: History) -> None:
-    """Writes down what moved on the live side; the first sight of each field is kept."""
-    history.targets.drifting(
-        plan.target,
-        [
-            (change.ref.kind, change.ref.instance, change.ref.name, field.field)
-            for change in plan.changes
-            for field in change.fields
-            if field.origin in ("drift", "conflict")
-        ],
-    )
+def note_drift(plan: Plan, history: History, *, whole: bool = True, applied: bool = False) -> None:
+    """Writes down what moved on the live side, the first sight of each field being kept; of a part of a plan (`whole`
+    is false) only what it is about. `applied`: what is held is left of it."""
+    found = [
+        (change.ref.kind, change.ref.instance, change.ref.name, field.field)
+        for change in plan.changes
+        if change.held or not applied
+        for field in change.fields
+        if field.origin in ("drift", "conflict")
+    ]
+    within = None if whole else {(one.ref.kind, one.ref.instance, one.ref.name) for one in plan.changes}
+    history.targets.drifting(plan.target, found, within)
 
 
 async def carry_out(
@@ -165,9 +166,11 @@ async def carry_out(
     stop: asyncio.Event | None = None,
     watch: Watch | None = None,
     began: float | None = None,
+    whole: bool = True,
 ) -> Ended:
-    """Judges a plan and applies it, every step written down. Raises PlanRefused."""
-    note_drift(plan, history)
+    """Judges a plan and applies it, every step written down; `whole`: it is of all that the target has. Raises
+    PlanRefused."""
+    note_drift(plan, history, whole=whole)
     gate(plan, allow, gates)
     steps = order(plan)
     if not steps:
@@ -180,9 +183,7 @@ async def carry_out(
     outcome, message = _without_unproven(*_judged(walked, steps), plan)
     history.end(number, outcome, message, {**count(plan), **walked.counts})
     if walked.complete:
-        held = {change.ref for change in plan.changes if change.held}
-        kept = [one for one in history.targets.drift(plan.target) if any(one.name == ref.name for ref in held)]
-        history.targets.drifting(plan.target, [(one.kind, one.instance, one.name, one.field) for one in kept])
+        note_drift(plan, history, whole=whole, applied=True)
     return Ended(outcome=outcome, message=message, number=number, plan=plan, steps=steps, walked=walked)
 
 

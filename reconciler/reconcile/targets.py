@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -97,13 +97,19 @@ class Targets:
         row = self._db.execute("SELECT checked FROM targets WHERE target=?", (target,)).fetchone()
         return float(row["checked"]) if row else None
 
-    def drifting(self, target: str, found: Iterable[tuple[str, str, str, str]]) -> None:
-        """Notes which (kind, instance, name, field) differ on the live side now; the first sight of each is kept."""
+    def drifting(
+        self, target: str, found: Iterable[tuple[str, str, str, str]], within: Collection[tuple[str, ...]] | None = None
+    ) -> None:
+        """Notes which (kind, instance, name, field) differ on the live side now; the first sight of each is kept.
+
+        `within`: only these objects (kind, instance, name) were looked at; what is known of others stays.
+        """
         seen = set(found)
         with transaction(self._db):
             before = {
                 (row["kind"], row["instance"], row["name"], row["field"])
                 for row in self._db.execute("SELECT * FROM drift WHERE target=?", (target,))
+                if within is None or (row["kind"], row["instance"], row["name"]) in within
             }
             self._db.executemany(
                 "DELETE FROM drift WHERE target=? AND kind=? AND instance=? AND name=? AND field=?",

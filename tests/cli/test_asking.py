@@ -62,6 +62,9 @@ def test_drift_keeps_the_time_of_its_first_sight(cli: Cli, repo: Repo) -> None:
         (seen,) = history.targets.drift("local")
     assert json.loads(cli("drift", "--format", "json")[1])[0]["firstSeen"] == seen.first_seen
     assert "first seen 20" in cli("drift")[1]
+    repo.commit({"bots/other/i.yaml": INSTANCE.format(kind="Instance", name="other", spec="{}")})
+    assert cli("apply", "--auto-approve", "--instance", "other")[0] == 0
+    assert json.loads(cli("drift", "--format", "json")[1])[0]["firstSeen"] == seen.first_seen  # it was not looked at
 
 
 def test_route_asks_in_order(cli: Cli, repo: Repo) -> None:

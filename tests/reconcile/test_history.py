@@ -44,8 +44,16 @@ def test_drift_keeps_the_time_of_its_first_sight(history: History) -> None:
     (first,) = history.targets.drift("t")
     history.targets.drifting("t", [one, two])
     assert history.targets.drift("t")[0] == first
+    history.targets.drifting("t", [], within={("Bot", "i", "b")})  # of another nothing is known now
+    assert history.targets.drift("t") == [first]
     history.targets.drifting("t", [two])
     assert [found.name for found in history.targets.drift("t")] == ["b"]
+
+
+def test_a_refusal_beside_a_running_pass_leaves_it_running(history: History) -> None:
+    running = history.begin("t", "c", "commit")
+    history.note("t", "c", "apply", "refused", "no", 1.0)
+    assert [(one.id, one.outcome) for one in history.passes()] == [(running + 1, "refused"), (running, "running")]
 
 
 def test_requests_are_answered_for_each_target(history: History) -> None:
