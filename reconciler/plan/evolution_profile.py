@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from reconciler.errors import Refusal
-from reconciler.model import Change, Desired, FieldChange, Live, LiveObject, Plan
+from reconciler.model import Change, Desired, FieldChange, Live, LiveObject, Plan, unmanaged
 from reconciler.plan.evolution_accounts import accounts
 from reconciler.plan.evolution_fit import fit, keep_whole
 from reconciler.plan.evolution_lower import UNITS, lower
@@ -49,7 +49,10 @@ def _moved(change: Change) -> Change:
     """
 
     def leaves(field: FieldChange) -> bool:
-        return field.field == "credentials" and any(sign in str(field.before) for sign in ("~", " of "))
+        before = str(field.before)
+        if field.field != "credentials" or before.endswith(unmanaged("")):
+            return False
+        return "~" in before or " of " in before
 
     if change.action == "delete" and "~" in change.ref.name:
         return msgspec.structs.replace(change, protected=False)  # another row takes its place

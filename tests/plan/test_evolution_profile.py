@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconciler.model import Change, Live, LiveObject, Mark, Object, Plan, Ref, Secret, fingerprint
+from reconciler.model import Change, FieldChange, Live, LiveObject, Mark, Object, Plan, Ref, Secret, fingerprint
 from reconciler.plan.evolution_accounts import accounts
 from reconciler.plan.evolution_fit import UNLISTED, fit, keep_whole
 from reconciler.plan.evolution_lower import lower
@@ -328,6 +328,25 @@ def change(action: Any, one: LiveObject | None, name: str, held: str = "", **mor
 def settled(live: Live, *changes: Change) -> Plan:
     plan = Plan(target="t", commit=None, source="", version="", changes=changes, type="evolution")
     return settle(plan, desired(), live)
+
+
+@pytest.mark.parametrize(
+    ("left", "origin"),
+    [
+        ("main~r00001", "pending"),
+        ("main of Elsewhere", "pending"),
+        ("by hand (not managed) of Elsewhere", "pending"),
+        ("spare", "drift"),
+        ("Key of Bob (not managed)", "drift"),
+        ("a~b (not managed)", "drift"),
+    ],
+)
+def test_only_rows_that_plans_alone_choose_are_left_without_drift(left: str, origin: str) -> None:
+    field = FieldChange(field="credentials", before=left, after="main", origin="drift")
+    one = there("Bot", "1", "x", credentialsId="r1")
+    found = settled(listing(one), change("update", one, "x", fields=(field,), spec=bot("x").spec)).changes[0]
+    assert [each.origin for each in found.fields] == [origin]
+    assert found.inherited == (("credentials",) if origin == "pending" else ())
 
 
 def test_rows_that_somebody_uses_stay() -> None:
