@@ -204,6 +204,24 @@ def test_a_fleet_of_changes_stays_within_the_limit_and_says_what_is_cut() -> Non
     assert size(markdown(review(part(plan=plan(before, after), risks=risks)), 5_000)) <= 5_000
 
 
+def test_no_text_of_anybody_takes_the_room_of_the_rest() -> None:
+    signs = "@#!&$%~^" * 400
+    targets = tuple(
+        part(
+            targets=(f"target-{n}",),
+            refused=(Refusal(reason=f"{n}{signs}", remedy=signs),) * 5,
+            plan=msgspec.structs.replace(plan(), notes=tuple(f"{n}{k}{signs}" for k in range(9))),
+            routes=(Route(rule="moved", level="human", instance="bistro", message=signs, example="x" * 9_000),),
+        )
+        for n in range(11)
+    )
+    shown = markdown(review(*targets, configured=tuple(f"{n}{signs}" for n in range(9)), head_ref="x'" * 100))
+    assert size(shown) <= LIMIT
+    assert "3 more targets: see the sections below." in shown
+    assert all(part in shown for part in ("### Risks", "### Routes", "### Next", "more risks"))
+    assert "reconciler route" not in shown
+
+
 def test_what_many_bots_inherit_is_one_entry() -> None:
     settings = [declared("Settings", "s", expire=value) for value in (60, 120)]
     inherits = [tuple(bot(f"b{n}", expire=value, inherited=("expire",)) for n in range(25)) for value in (60, 120)]
