@@ -50,7 +50,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     access_log: bool = True
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's server, which raises the signal that ended it anew: here a signal is an ordinary end.
 
     `told` is called when it is told to stop, so that event streams end before it waits for them.
@@ -69,7 +69,8 @@ class _Server(uvicorn.Server):
 def bind(host: str, port: int) -> socket.socket:
     """The listening socket. Raises Misuse where the port is taken or the address is not this machine's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named because asyncio sends at once (TCP_NODELAY) only where it is.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
@@ -124,7 +125,7 @@ async def serve(
         access_log=serving.access_log,
     )
     config = uvicorn.Config(app, timeout_graceful_shutdown=10, timeout_keep_alive=75, **_WIRE)
-    server = _Server(config, app.state.stop)
+    server = Server(config, app.state.stop)
     url = _announce(serving, listening)
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -80,7 +80,7 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
     serving = threading.Thread(target=elsewhere.serve_forever, kwargs={"poll_interval": 0.05})
     serving.start()
     flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-    with openai() as models, runtime(tmp_path, OPENAI_BASE_URL=models) as url, sync_playwright() as playwright:
+    with openai() as models, runtime(tmp_path, models) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{elsewhere.server_address[1]}/manager")

@@ -7,12 +7,11 @@ step.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,7 +19,11 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
+import uvicorn
+import uvloop
 
+from reconciler.runtime import server
 from tests.recorded import KEY, SESSION_BOT, A, Difference, Exchange, Player
 
 
@@ -82,22 +85,32 @@ def openai() -> Iterator[str]:
 
 
 @contextmanager
-def runtime(folder: Path, **variables: str) -> Iterator[str]:
-    """`reconciler serve` as a process of its own; gives its URL."""
-    command = [sys.executable, "-m", "reconciler", "serve", "--port", "0", "--data", str(folder / "data")]
-    environment = {**os.environ, "RECONCILER_API_KEY": KEY, **variables}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        while not (address := folder / "data" / "address").exists():
-            assert process.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.03)
-        yield address.read_text().strip()
-    finally:
-        process.terminate()
-        process.wait(60)
+def runtime(folder: Path, models: str) -> Iterator[str]:
+    """The whole runtime, as `reconciler serve` runs it, in a thread; asks `models`; gives its URL."""
+    serving = server.Serving(
+        database=folder / "runtime.db",
+        address=folder / "address",
+        api_key=KEY,
+        secret_key="the-secret-key-of-this-test",
+        openai_base_url=models,
+        access_log=False,
+    )
+    listening = server.bind("127.0.0.1", 0)
+    made: list[server.Server] = []
+
+    class Remembered(server.Server):
+        def __init__(self, config: uvicorn.Config, told: Callable[[], None]) -> None:
+            super().__init__(config, told)
+            made.append(self)
+
+    loop = uvloop.new_event_loop()
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(1) as pool:
+        patch.setattr(server, "Server", Remembered)
+        running = pool.submit(loop.run_until_complete, server.serve(serving, listening))
+        yield server.url_of(listening)  # it listens already: whoever is early waits
+        loop.call_soon_threadsafe(made[0].handle_exit, signal.SIGTERM, None)
+        running.result(30)
+    loop.close()
 
 
 class Replay(Player):

@@ -17,11 +17,11 @@ EXPECTED = {n: (status, why) for why, cases in STATUSES.items() for n, status in
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Outcome]]:
-    """All exchanges, played once, in order, against a process of its own."""
+    """All exchanges, played once, in order, against a runtime of their own."""
     folder = tmp_path_factory.mktemp("conformance")
     with (
         openai() as models,
-        runtime(folder, OPENAI_BASE_URL=models) as url,
+        runtime(folder, models) as url,
         httpx.Client(base_url=url, timeout=10) as client,
     ):
         yield Replay(client).run()
