@@ -1,7 +1,8 @@
-"""`review --post` and its options, and a loop that tells a forge, as processes on a forge's API over loopback."""
+"""`review --post` and its options, and a loop that tells a forge, on a forge's API over loopback."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -19,7 +20,7 @@ from tests.reconcile.conftest import bot_file, fleet
 from tests.reconcile.forge.served import ANA, Served, serve
 
 TIMEOUT = 40
-Run = Callable[..., subprocess.CompletedProcess[str]]
+Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -40,48 +41,49 @@ def branch(repo: Repo, hub: Served) -> str:
 
 
 @pytest.fixture
-def review(repo: Repo, hub: Served) -> Run:
-    """Runs `review` with a forge named by options."""
+def review(repo: Repo, hub: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `review` in this process with a forge named by options; gives its exit code and what it says."""
+    from reconciler.cli import main
+    from reconciler.cli.context import Context
 
-    def run(*arguments: str, token: str = "writes", where: bool = True) -> subprocess.CompletedProcess[str]:
+    monkeypatch.chdir(repo.root)
+
+    def run(*arguments: str, token: str = "writes", where: bool = True) -> tuple[int, str]:
         named = ("--forge", "github", "--forge-url", hub.url, "--repository", "acme/bots", "--pull", "12")
-        return subprocess.run(
-            [sys.executable, "-m", "reconciler", "review", *(named if where else ()), *arguments],
-            cwd=repo.root,
-            env={**os.environ, "GITHUB_TOKEN": token},
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        monkeypatch.setenv("GITHUB_TOKEN", token)
+        fresh = Context()
+        for name in ("review", "review_post", "validate", "site"):
+            monkeypatch.setattr(importlib.import_module(f"reconciler.cli.{name}"), "context", fresh)
+        with pytest.raises(SystemExit) as ended:
+            main.run(["review", *(named if where else ()), *arguments])
+        return int(ended.value.code or 0), capsys.readouterr().err
 
     return run
 
 
 def test_a_review_is_posted_by_options(review: Run, branch: str, hub: Served) -> None:
-    done = review("--base", "main", "--post", "--model", "none")
-    assert done.returncode == 0, done.stderr
-    assert f"posted   http://forge/c/{hub.comments[0]['id']}" in done.stderr
+    code, said = review("--base", "main", "--post", "--model", "none")
+    assert code == 0, said
+    assert f"posted   http://forge/c/{hub.comments[0]['id']}" in said
     assert hub.statuses[branch][0]["description"].startswith("fine to merge: 1 change")
 
 
 def test_a_token_that_may_not_write_is_an_error_but_on_a_fork(review: Run, branch: str, hub: Served) -> None:
-    done = review("--base", "main", "--post", "--model", "none", token="reads")
-    assert done.returncode == 64
-    assert "pull-requests: write" in done.stderr
+    code, said = review("--base", "main", "--post", "--model", "none", token="reads")
+    assert (code, "pull-requests: write" in said) == (64, True)
     assert hub.comments == []
 
 
 def test_a_review_is_kept_and_posted_later(review: Run, branch: str, hub: Served, repo: Repo) -> None:
-    kept = review("--base", "main", "--save", "review.json", "--model", "none", where=False, token="")
-    assert kept.returncode == 0, kept.stderr
+    code, said = review("--base", "main", "--save", "review.json", "--model", "none", where=False, token="")
+    assert code == 0, said
     assert json.loads((repo.root / "review.json").read_text())["head"] == branch
-    posted = review("--post-file", "review.json")
-    assert posted.returncode == 0, posted.stderr
+    code, said = review("--post-file", "review.json")
+    assert code == 0, said
     assert "Made without secrets" in hub.comments[0]["body"]
     hub.pulls[12]["head"] = "e" * 40
-    late = review("--post-file", "review.json")
-    assert (late.returncode, "of another one, or old" in late.stderr) == (64, True)
+    code, said = review("--post-file", "review.json")
+    assert (code, "of another one, or old" in said) == (64, True)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +96,8 @@ def test_a_review_is_kept_and_posted_later(review: Run, branch: str, hub: Served
     ids=range(3),
 )
 def test_what_cannot_be(review: Run, branch: str, arguments: tuple[str, ...], where: bool, said: str) -> None:
-    done = review(*arguments, where=where)
-    assert (done.returncode, said in done.stderr) == (64, True), done.stderr
+    code, err = review(*arguments, where=where)
+    assert (code, said in err) == (64, True), err
 
 
 # --- the loop ------------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def test_what_the_review_showed_is_what_is_applied_after_the_merge(
         repo.git("checkout", "--quiet", "-b", "topic")
         renamed = {"bots/bistro/c.yaml": None, "bots/bistro/d.yaml": bot_file("d", 9, meta=", formerly: c")}
         hub.pulls[12]["head"] = repo.commit({**fleet(a=bot_file("a", 2), b=bot_file("b", 1)), **renamed})
-        assert review("--base", "main", "--post", "--model", "none").returncode in (0, 3)
+        assert review("--base", "main", "--post", "--model", "none")[0] in (0, 3)
         repo.git("checkout", "--quiet", "main")
         repo.git("merge", "--quiet", "--no-ff", "--no-edit", "topic")
         merged = repo.git("rev-parse", "HEAD")
