@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import sys
 import time
@@ -44,7 +45,13 @@ def chat(
     """
     import httpx
 
+    from reconciler import shape
+
     jid = customer or f"terminal-{secrets.token_hex(4)}"
+    for fault in shape.faults("http/chat-message", {"remoteJid": jid, "text": "-"}):
+        raise Misuse(f"--as {fault.message} ({fault.hint})")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
     headers = {"apikey": context.api_key()}
     with httpx.Client(base_url=context.url(), headers=headers, timeout=httpx.Timeout(10, read=30)) as client:
         talk = _Chat(client, instance, jid)
@@ -84,6 +91,10 @@ class _Chat:
         self._seen: str | None = None
 
     def send(self, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise Misuse("a message is not UTF-8, which is all that a chat can carry") from error
         self._ask("POST", self._path, json={"remoteJid": self._jid, "text": text})
 
     def look(self) -> int:

@@ -70,7 +70,8 @@ def target_of(config: Config, name: str | None) -> Target:
         if target.name == name:
             return target
     names = [target.name for target in config.targets]
-    raise Misuse(f"there is no target '{name}': reconciler.yaml has {', '.join(names)} {shape.closest(name, names)}")
+    hint = shape.closest(name, names)
+    raise Misuse(f"there is no target '{name}': reconciler.yaml has {', '.join(names)}{hint and f' ({hint})'}")
 
 
 def _parse(files: Files, content: bytes) -> tuple[dict[str, Any], list[Problem]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from reconciler.cli.chat import _Chat
+from reconciler.cli.chat import _Chat, chat
 from reconciler.errors import Misuse, ReconcilerError, Unavailable
 
 
@@ -25,3 +25,14 @@ def test_other_answers(status: int, body: bytes, kind: type[ReconcilerError], sa
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
     with httpx.Client(base_url="http://127.0.0.1:1", transport=transport) as client, pytest.raises(kind, match=said):
         _Chat(client, "shop", "ana").look()
+
+
+@pytest.mark.parametrize("customer", ["..", "a/b", "ana maria", "x" * 256])
+def test_a_chats_id_that_no_address_can_hold_is_refused(customer: str) -> None:
+    with pytest.raises(Misuse, match=r"^--as "):
+        chat("shop", ["hi"], customer, 1)
+
+
+def test_a_message_that_is_no_text_is_refused() -> None:
+    with httpx.Client() as client, pytest.raises(Misuse, match="not UTF-8"):
+        _Chat(client, "shop", "ana").send("\udcff")
