@@ -6,6 +6,7 @@ no body, and no webhook secret. A bug is answered with an id by which it is foun
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 import sys
@@ -21,6 +22,7 @@ from reconciler.runtime.origins import HEADERS, preflight
 
 _OWN_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SECRET: Final = re.compile(r"^(/+webhook/[^/]+/).+", re.IGNORECASE | re.DOTALL)
+_LATER: Final = {"Retry-After": "5", "Connection": "close"}
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -81,6 +83,9 @@ class Observe:
             await answering(scope, receive, sending)
         except ClientDisconnect:
             status = status or 499
+        except asyncio.CancelledError:  # the server stops and has waited long enough; nothing comes after this
+            if status == 0:
+                await refusal(503, "The runtime stops: send it again", headers=_LATER)(scope, receive, sending)
         except Exception as error:
             response = foreseen(error)
             if response is None:
