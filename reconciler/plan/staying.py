@@ -6,7 +6,7 @@ plan would look well, and the target would refuse a part of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -42,26 +42,23 @@ def blocked(type: TargetType, applied: Iterable[Change], staying: Iterable[Chang
 
 def waiting(changes: Iterable[Change], staying: Iterable[LiveObject]) -> Iterator[Change]:
     """The changes, with deletes held of what something staying still uses."""
-    left = [one for one in staying if one.kind in ("Bot", "Settings")]
+    users: dict[tuple[str, str, str], LiveObject] = {}
+    for one in staying:
+        if one.kind in ("Bot", "Settings"):
+            for kind, field in (("Credentials", "credentials"), ("row", "credentialsId"), ("Assistant", "assistantId")):
+                users.setdefault((kind, "" if kind == "row" else one.instance, str(one.spec.get(field))), one)
     for change in changes:
-        user = _user(change, left)
+        user = _user(change, users)
         if user is not None:
             held = f"{user.kind} {user.label!r} of {user.instance}, which stays as it is, still uses it"
             change = msgspec.structs.replace(change, held=held)
         yield change
 
 
-def _user(change: Change, left: Iterable[LiveObject]) -> LiveObject | None:
-    if change.action != "delete" or change.held or change.live is None:
+def _user(change: Change, users: Mapping[tuple[str, str, str], LiveObject]) -> LiveObject | None:
+    gone, kind = change.live, change.ref.kind
+    if change.action != "delete" or change.held or gone is None:
         return None
-    gone = change.live
-    for one in left:
-        match change.ref.kind:
-            case "Credentials":
-                here = one.instance == gone.instance and one.spec.get("credentials") == change.ref.name
-                if here or one.spec.get("credentialsId") == gone.id:
-                    return one
-            case "Assistant":
-                if one.instance == gone.instance and one.spec.get("assistantId") == gone.spec["assistantId"]:
-                    return one
-    return None
+    if kind == "Credentials":
+        return users.get((kind, gone.instance, change.ref.name)) or users.get(("row", "", gone.id))
+    return users.get((kind, gone.instance, gone.spec["assistantId"])) if kind == "Assistant" else None

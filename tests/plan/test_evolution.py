@@ -15,6 +15,7 @@ from reconciler.model import Bot, Line
 from reconciler.plan import evolution
 from reconciler.plan.evolution import check_regex, explain, finds, holds, judge, ranked, terms
 from reconciler.plan.pattern import Beyond, Refused
+from tests.conftest import many
 from tests.talk.rows import bot, line
 
 
@@ -192,7 +193,7 @@ def node() -> Path:
 
 def test_patterns_mean_what_javascript_makes_of_them(node: Path) -> None:
     dice = random.Random(20260)
-    patterns = ["".join(dice.choices(PIECES, k=dice.randint(1, 6))) for _ in range(4000)] + PIECES
+    patterns = ["".join(dice.choices(PIECES, k=dice.randint(1, 6))) for _ in range(many(1500))] + PIECES
     given = json.dumps([patterns, TEXTS])
     ran = subprocess.run([node, "-e", SCRIPT], input=given, capture_output=True, text=True, check=True, timeout=60)
     beyond = 0

@@ -44,9 +44,9 @@ def automaton(pattern: str, text: str) -> bool:
 
 def test_patterns_mean_what_re2_makes_of_them() -> None:
     dice = random.Random(2)
-    made = ["".join(dice.choices(PIECES, k=dice.randint(1, 6))) for _ in range(many(1000))]
+    made = ["".join(dice.choices(PIECES, k=dice.randint(1, 6))) for _ in range(many(400))]
     patterns = [one for one in (*PIECES, *made) if check_regex(one) is None]
-    assert len(patterns) > many(400)
+    assert len(patterns) > many(160)
     beyond = []
     for pattern in patterns:
         try:
