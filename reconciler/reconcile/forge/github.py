@@ -48,15 +48,17 @@ class GitHub(Alike):
 
     async def find(self, number: int, marker: str, *, others: bool = False) -> Comment | None:
         me = await self._calls.own()
+        found: Comment | None = None
         async for one in self._calls.pages(f"{self._base}/issues/{number}/comments", _Comment, self.page):
             if (one.body or "").startswith(marker) and one.user is not None:
-                # A workflow's token cannot ask who it is; then it is a bot, which no person who quotes us is.
-                robot = one.user.type == "Bot"
-                if (robot if me is None else one.user.id == me) or (
-                    others and (robot or one.author_association in _WRITERS)
-                ):
+                if me is not None and one.user.id == me:
                     return one.plain()
-        return None
+                # A workflow's token cannot ask who it is; then it is a bot, which no person who quotes us is. The last
+                # one: where another app's token wrote before, that one's comment cannot be edited with this.
+                robot = one.user.type == "Bot"
+                if (robot and me is None) or (others and (robot or one.author_association in _WRITERS)):
+                    found = one.plain()
+        return found
 
     async def merged(self, commit: str) -> tuple[int, ...]:
         found = self._calls.pages(f"{self._base}/commits/{commit}/pulls", _Merged, self.page)

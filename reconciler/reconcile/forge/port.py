@@ -89,7 +89,8 @@ class Forge(Protocol):
     """One repository on a forge. All raise NotAllowed, Unavailable, Rejected."""
 
     async def find(self, number: int, marker: str, *, others: bool = False) -> Comment | None:
-        """Our own comment of a pull request that begins with `marker`; the oldest, should there be two.
+        """Our own comment of a pull request that begins with `marker`; the oldest, should there be two, but the newest
+        for a token that cannot ask whose it is.
 
         With `others` also one of somebody else who is trusted: of a job's own user, or of who may write the repository.
         """

@@ -17,7 +17,7 @@ from reconciler.reconcile.forge.detect import forge_of
 from reconciler.reconcile.forge.port import LIMITS, AnswerLost, NotAllowed
 from reconciler.reconcile.forge.post import Posted, Posting, cut, described, post, state_of, units
 from tests.reconcile.forge.conftest import ci_of
-from tests.reconcile.forge.served import ANA, EVE, HEAD, Served
+from tests.reconcile.forge.served import ANA, EVE, HEAD, Served, serve
 
 LINE = line(Reviewed(HEAD, {"local": Shown("0" * 16, ("12345678",))}))
 
@@ -74,6 +74,19 @@ async def test_a_comment_that_cannot_be_edited_is_made_anew(served: Served) -> N
     served.faults = [lambda method, _: (404, {}, b"{}") if method in ("PATCH", "PUT") else False]
     await posted(served, posting("new"))
     assert [one["body"] for one in served.comments] == [f"{LINE}\nold", f"{LINE}\nnew"]
+
+
+async def test_a_comment_of_another_app_is_left_and_ours_found_from_then_on() -> None:
+    with serve("github") as served:
+        other = {"id": 77, "login": "acme-app[bot]", "type": "Bot"}
+        served.comment(other, f"{LINE}\ntheirs")
+        theirs = served.comments[0]["id"]
+        served.faults = [
+            lambda method, path: (403, {}, b"{}") if method == "PATCH" and path.endswith(f"/{theirs}") else False
+        ] * 9
+        for text in ("one", "two", "three"):
+            await posted(served, posting(text), token="job")
+        assert [one["body"] for one in served.comments] == [f"{LINE}\ntheirs", f"{LINE}\nthree"]
 
 
 async def test_a_lost_answer_makes_no_second_comment(served: Served) -> None:
