@@ -170,8 +170,16 @@ class DataFolder:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
-            return path.read_text().strip(), False
+            if kept := path.read_text().strip():
+                return kept, False
+            raise Misuse(
+                f"{path} is empty: restore it from a backup, or delete it where nothing is stored yet"
+            ) from None
         value = make()
-        with os.fdopen(descriptor, "w") as file:
-            file.write(value + "\n")
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(value + "\n")
+        except OSError as error:  # half a key would be taken for a whole one at the next start
+            path.unlink()
+            raise Misuse(f"{path} cannot be written: {error.strerror}") from error
         return value, True

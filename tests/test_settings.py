@@ -75,6 +75,26 @@ def test_the_data_folder_is_closed_to_others_and_to_git(tmp_path: Path) -> None:
     assert folder.running_url() == "http://127.0.0.1:1"
 
 
+def test_a_key_that_was_not_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty key would open everything to whoever sends none, and seal what is stored with nothing."""
+    folder = DataFolder(tmp_path)
+
+    open_ = os.open
+
+    def full(path: Path, *how: int) -> int:
+        os.close(open_(path, *how))
+        return open_("/dev/full", os.O_WRONLY)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        with pytest.raises(Misuse, match=r"secret\.key cannot be written: No space left"):
+            folder.make_secret_key()
+    assert not (tmp_path / "secret.key").exists()
+    (tmp_path / "api-key").write_text("\n")
+    with pytest.raises(Misuse, match=r"api-key is empty: restore it"):
+        folder.make_key()
+
+
 def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(Misuse, match="cannot be made"):

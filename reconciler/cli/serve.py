@@ -68,11 +68,12 @@ def serve(
         import uvloop
 
         from reconciler.runtime.server import serve as run_server
-        from reconciler.runtime.server import url_of
 
-        say(f"runtime  {url_of(listening)}/")
+        async def tell(url: str) -> None:
+            say(f"runtime  {url}/")
+
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_server(serving, listening))
+            runner.run(run_server(serving, listening, beside=tell))
 
 
 @contextmanager
