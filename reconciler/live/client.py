@@ -20,7 +20,7 @@ import ipaddress
 import math
 import random
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from urllib.parse import urlsplit
 
 import httpx
@@ -77,6 +77,14 @@ class Failed(Unavailable):
         self.messages = _messages(answered)
 
 
+class Calling(TypedDict, total=False):
+    """How a `Client` calls, as its own parameters have it."""
+
+    key_source: str
+    attempts: int
+    parallel: int
+
+
 class Client:
     """Calls one target with its key. `key_source` is what error messages name instead of the key.
 
@@ -89,8 +97,8 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self.pace = Pace(parallel)
+        self.attempts = attempts
         self._key_source = key_source
-        self._attempts = attempts
         local = _is_loopback(url)
         self._http = httpx.AsyncClient(
             base_url=self.url,
@@ -150,20 +158,20 @@ class Client:
                         self.pace.answered()
             except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
                 failed += 1
-                if failed >= self._attempts:
+                if failed >= self.attempts:
                     kind = AnswerLost if sent else Unavailable
                     raise kind(f"{self.url} cannot be reached: {_why(error)}") from error
             except httpx.TransportError as error:
                 failed += 1
                 sent = sent or creates or key is not None
-                if once or failed >= self._attempts:
+                if once or failed >= self.attempts:
                     kind = AnswerLost if sent else Unavailable
                     raise kind(f"{lost}: {_why(error)}") from error
             else:
                 if answer.status not in _WORTH_RETRYING or (once and answer.status != 429):
                     return self._judged(answer, once)
                 failed, throttled = failed + (answer.status != 429), throttled + (answer.status == 429)
-                if failed >= self._attempts or throttled >= _PATIENCE or (after or 0) > _LONGEST_WAIT:
+                if failed >= self.attempts or throttled >= _PATIENCE or (after or 0) > _LONGEST_WAIT:
                     kind = AnswerLost if sent or (key is not None and answer.status in (502, 504)) else Unavailable
                     raise kind(f"{self.url} answered {_said(answer)}", after)
             wait = _FIRST_WAIT * 2 ** (failed + throttled - 1)

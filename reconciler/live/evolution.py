@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from urllib.parse import quote
 
 import msgspec
 
 from reconciler.errors import Rejected, Unavailable
-from reconciler.live.client import Answer, AnswerLost, Client, Failed
+from reconciler.live.client import Answer, AnswerLost, Calling, Client, Failed
 from reconciler.live.evolution_rows import Row, bot_body, credentials_body, instance_body, lift, settings_body
 from reconciler.live.evolution_whole import Part, part_of, unproven
 from reconciler.model import DEMO, Kind, Live, Ref, Secret
@@ -53,19 +53,9 @@ _ALL: Final = "You already have a Openai with an "
 class Evolution:
     """One Evolution API server. `source` is the repository's `source.name`, whose marks name the objects."""
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str,
-        *,
-        source: str = "",
-        key_source: str = "the target's apiKey",
-        attempts: int = 3,
-        parallel: int = 10,
-    ) -> None:
+    def __init__(self, url: str, api_key: str, *, source: str = "", **calling: Unpack[Calling]) -> None:
         self.source = source
-        self._client = Client(url, api_key, key_source=key_source, attempts=attempts, parallel=parallel)
-        self._attempts = attempts
+        self._client = Client(url, api_key, **calling)
         self._kept: dict[str, tuple[str, bytes]] = {}  # listings by path, with their ETags
         self._writing: dict[str, asyncio.Lock] = {}
         self._accounts: dict[Secret, str] = {}  # rows of credentials that were made since the last reading
@@ -266,7 +256,7 @@ class Evolution:
     ) -> Answer:
         """A call, with the server's 500s told apart. Raises as `Client.call`, and Rejected for a user's mistake."""
         wait = _WAIT
-        for attempt in range(1, self._attempts + 1):
+        for attempt in range(1, self._client.attempts + 1):
             try:
                 return await self._client.call(method, path, body, etag=etag, creates=creates)
             except Failed as error:
@@ -276,7 +266,7 @@ class Evolution:
                         raise Rejected(500, f"{message} ({said})" if said else message) from error
                 if creates:  # it may have been done
                     raise AnswerLost(str(error)) from error
-                if attempt == self._attempts:
+                if attempt == self._client.attempts:
                     raise
             await asyncio.sleep(wait)
             wait *= 2

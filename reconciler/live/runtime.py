@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Unpack
 from urllib.parse import quote
 
 import msgspec
 
 from reconciler.errors import Rejected, Unavailable
-from reconciler.live.client import Answer, Client, Refused
+from reconciler.live.client import Answer, Calling, Client, Refused
 from reconciler.live.together import outcome_of, refused, request_of
 from reconciler.model import DEFAULTS, Kind, Live, LiveObject, Mark, Ref, Secret, join_mark, split_mark, unmanaged
 from reconciler.plan.order import Step
@@ -54,18 +54,9 @@ class _Fleet(msgspec.Struct, frozen=True):
 class Runtime:
     """One bundled runtime. `source` is the repository's `source.name`, whose marks name the objects."""
 
-    def __init__(
-        self,
-        url: str,
-        api_key: str,
-        *,
-        source: str = "",
-        key_source: str = "RECONCILER_API_KEY",
-        attempts: int = 3,
-        parallel: int = 10,
-    ) -> None:
+    def __init__(self, url: str, api_key: str, *, source: str = "", **calling: Unpack[Calling]) -> None:
         self.source = source
-        self._client = Client(url, api_key, key_source=key_source, attempts=attempts, parallel=parallel)
+        self._client = Client(url, api_key, **calling)
         self._tags: dict[str, str] = {}  # of the instances as they were read or left, by their names
         self._version = ""  # of the last reading
         self._parts: dict[str, tuple[str, tuple[LiveObject, ...]]] = {}  # what it found, by each instance's tag

@@ -629,10 +629,15 @@ async def test_a_part_of_a_plan_never_takes_an_account_from_bots_outside_it() ->
     find = world.store.find_credentials
     # Also where the server would not say who uses a row.
     world.store.find_credentials = lambda i: [{**row, "OpenaiAssistant": []} for row in find(i)]  # type: ignore[method-assign]
-    plan = narrow(await world.plan(fleet(NEW)), "bistro")
-    walked = await world.apply(plan)
-    (message,) = walked.messages.values()
-    assert message == "409: 1 bots still use it, and that server would delete them with it"
+    whole = await world.plan(fleet(NEW))
+    part = narrow(whole, "bistro")
+    assert [change.held for change in part.changes if change.action == "delete"] == [
+        "Bot 'one' of clinic, which stays as it is, still uses it"
+    ]
+    assert (await world.apply(part)).complete
+    gone = next(step for step in order(whole) if step.action == "delete")
+    with pytest.raises(Rejected, match="1 bots still use it, and that server would delete them with it"):
+        await world.target.perform(gone, {})
     assert len(world.store.bots) == 2
     await applied(world, fleet(NEW))
     assert len(world.store.bots) == 2
