@@ -632,7 +632,7 @@ async def test_a_part_of_a_plan_never_takes_an_account_from_bots_outside_it() ->
     whole = await world.plan(fleet(NEW))
     part = narrow(whole, "bistro")
     assert [change.held for change in part.changes if change.action == "delete"] == [
-        "Bot 'one' of clinic, which stays as it is, still uses it"
+        "Bot 'one' of Clinic, which stays as it is, still uses it"
     ]
     assert (await world.apply(part)).complete
     gone = next(step for step in order(whole) if step.action == "delete")
