@@ -136,9 +136,12 @@ def show_error(error: BaseException, *, debug: bool = False, log: Path | None = 
         case ReconcilerError():
             say(f"error: {error}")
         case _:
-            trace = "".join(traceback.format_exception(error))
+            from reconciler.desired.keys import redact
+
+            trace = redact("".join(traceback.format_exception(error)))
             where = f"; the full log is in {log}" if log is not None and _kept(trace, log) else ""
-            say(f"unexpected error: {type(error).__name__}: {error}{where} (--debug shows the traceback)")
+            said = redact(f"{type(error).__name__}: {error}")
+            say(f"unexpected error: {said}{where} (--debug shows the traceback)")
             if debug:
                 say(trace)
     return exit_code(error)

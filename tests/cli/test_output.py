@@ -67,6 +67,15 @@ def test_a_bug_is_one_line_and_its_traceback_is_kept(tmp_path: Path, capsys: pyt
     assert "full log" not in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_bugs_text_and_traceback_hold_no_key(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = ValueError("bad header b'sk-proj-Abc123Def456Ghi789Jkl012' for https://me:pa55@example.com")
+    assert output.show_error(error, debug=True, log=tmp_path / "log") == 70
+    told = capsys.readouterr().err + (tmp_path / "log").read_text()
+    assert "bad header b'…'" in told
+    assert "Abc123" not in told
+    assert "pa55" not in told
+
+
 def test_whoever_stops_reading_does_not_end_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     read, write = os.pipe()
     os.close(read)
