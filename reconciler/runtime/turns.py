@@ -124,10 +124,12 @@ class Engine:
         """Claims what is due and starts to work on it."""
         if (room := self._limit - len(self._working)) <= 0:
             return None  # whoever ends next wakes this step
-        now, mine = self._clock(), ()  # type: float, Sequence[Claim]
-        if now - self._renewed >= self._lease / 3:
-            self._renewed, mine = now, [claim for claim, _ in self._working.values()]
+        now = self._clock()
+        late = now - self._renewed >= self._lease / 3
+        mine = [claim for claim, _ in self._working.values()] if late else []
         claims, due = await self._chats.claim(now, min(room, BATCH), self._lease, mine)
+        if late:
+            self._renewed = now
         if self._stopping.is_set():
             await self._give_back(claims)
             return None

@@ -474,7 +474,7 @@ async def test_a_lease_that_ran_out_cannot_write(stand):
     assert await stand.replies() == ["re: hi", "re: next"]
 
 
-async def test_a_turn_outlasts_a_process_that_stood_still(stand):
+async def test_a_turn_outlasts_a_process_and_a_store_that_stood_still(stand, monkeypatch):
     stand.engine = stand.new_engine(lease=5)
     await stand.bots(everyone(debounce_time=0, delay_message=0))
     thinking, may = thinks(stand, "ok")
@@ -484,6 +484,18 @@ async def test_a_turn_outlasts_a_process_that_stood_still(stand):
     for _ in range(3):
         stand.now += 60
         await stand.engine.claim()
+    real, fails = stand.chats.claim, [Unavailable("disk full")]
+
+    async def away(*arguments):
+        if fails:
+            raise fails.pop()
+        return await real(*arguments)
+
+    monkeypatch.setattr(stand.chats, "claim", away)
+    stand.now += 60
+    with pytest.raises(Unavailable):
+        await stand.engine.claim()
+    await stand.engine.claim()
     may.set()
     await stand.later(1)
     assert stand.model.asked == ["hi"], "what is paid for once is not asked again"
