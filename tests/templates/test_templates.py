@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,23 @@ def test_a_workflow_may_do_only_what_it_needs(path: Path) -> None:
     if "workflow_run" in on:
         assert not any("checkout" in step.get("uses", "") for step in steps(path))
         assert on["workflow_run"]["workflows"] == [read(ROOT / "templates/github/reconciler-review.yml")["name"]]
+
+
+def test_the_action_installs_what_runs_the_program_and_nothing_else() -> None:
+    installing = scripts(ACTION)[0]
+    assert '--require-hashes --requirement "$ACTION/runtime.lock"' in installing
+
+    def pinned(name: str) -> dict[str, str]:
+        rows = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
+        return {row.partition("==")[0]: row for row in rows}
+
+    whole, runs = pinned("requirements.lock"), pinned("runtime.lock")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needs = {re.split(r"[^\w.-]", one)[0].lower() for one in project["project"]["dependencies"]}
+    tools = {re.split(r"[^\w.-]", one)[0].lower() for one in project["dependency-groups"]["dev"]}
+    assert runs.items() <= whole.items()
+    assert needs | {"hatchling"} <= runs.keys()
+    assert runs.keys() & tools == {"hatchling"}
 
 
 def test_all_name_this_version() -> None:
