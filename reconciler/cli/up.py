@@ -137,7 +137,8 @@ class _Loop:
             variables["RECONCILER_REPO"] = context.repo
         self._folder.served.write_text(self._target.name + "\n")
         variables[self._target.api_key.get("env", "RECONCILER_API_KEY")] = self._api_key
-        command = [sys.executable, "-m", "reconciler", "run", "--until-stdin-closes"]
+        # -P: the loop stands in the repository, of whose files no module is to be run.
+        command = [sys.executable, "-P", "-m", "reconciler", "run", "--until-stdin-closes"]
         command += [word for name in names for word in ("--target", name)]
         wait = 0.5
         while True:

@@ -100,6 +100,13 @@ def test_the_action_installs_what_runs_the_program_and_nothing_else() -> None:
     assert runs.keys() & tools == {"hatchling"}
 
 
+def test_no_module_of_a_pull_requests_files_is_run() -> None:
+    installing = scripts(ACTION)[0]
+    assert installing.index('cd "$RUNNER_TEMP"') < installing.index("python3")
+    for text in (installing, *read(GITLAB)[".reconciler"]["before_script"]):
+        assert not re.search(r"python3? -(?!I)", text)
+
+
 def test_all_name_this_version() -> None:
     for path in WORKFLOWS:
         assert any(step.get("uses", "").endswith(f"bot-reconciler@v{__version__}") for step in steps(path))
