@@ -7,13 +7,15 @@ memory, and connections that never say anything would use up all that the proces
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from reconciler.runtime.answers import refusal
+
 HEAD: Final = 64 << 10  # bytes of a request's line and headers
 PATIENCE: Final = 120.0  # seconds from a connection, or a request's first byte, to the request's end
-_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class Wire(HttpToolsProtocol):
@@ -40,8 +42,7 @@ class Wire(HttpToolsProtocol):
         self._size += len(data)
         super().data_received(data)
         if self._heading and self._size > HEAD:
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._refuse(431, f"the request's line and headers are larger than {HEAD} bytes")
         elif self._coming:
             self._wait()
 
@@ -60,6 +61,17 @@ class Wire(HttpToolsProtocol):
         self._heading, self._size, self._coming = True, 0, False
         self._rest()
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP at all is answered in the one form that errors have here."""
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, message: str) -> None:
+        answer = refusal(status, message, headers={"Connection": "close"})
+        head = (b"%s: %s" % header for header in answer.raw_headers)
+        start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()
+        self.transport.write(b"\r\n".join((start, *head, b"", bytes(answer.body))))
+        self.transport.close()
 
     def _wait(self) -> None:
         if self._giving_up is None and not self.transport.is_closing():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable
 
@@ -64,6 +65,19 @@ def test_a_request_that_never_ends(server: Server, monkeypatch: pytest.MonkeyPat
     with opened(server) as connection:
         connection.sendall(sent)
         read(connection)  # comes to an end
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"no HTTP\r\n\r\n", b"FETCH / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost x\r\n\r\n"],
+    ids=["text", "method", "header"],
+)
+def test_what_is_no_request_is_refused_as_all_else(server: Server, sent: bytes) -> None:
+    with opened(server) as connection:
+        connection.sendall(sent)
+        head, _, body = read(connection).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert json.loads(body)["response"]["message"] == ["Invalid HTTP request received."]
 
 
 @pytest.mark.parametrize(
