@@ -88,6 +88,10 @@ class Engine:
     async def run(self) -> None:
         """Works until `stop`; first takes back what a predecessor that died had claimed."""
         self._ended.clear()
+        tending = asyncio.gather(  # may be at it for long, and is cut off at once
+            self._repeat(self._stopping, asyncio.Event(), self.sweep, SWEEP),
+            self._repeat(self._stopping, asyncio.Event(), self.expire, EXPIRE),
+        )
         try:
             await self._chats.take_over()
             await asyncio.gather(
@@ -95,10 +99,10 @@ class Engine:
                 self._repeat(self._stopped, self.sender.said, self.sender.say, POLL),
                 self._repeat(self._stopped, self.sender.posted, self.sender.push, POLL),
                 self._repeat(self._stopped, asyncio.Event(), self._renew, self._lease / 3),
-                self._repeat(self._stopping, asyncio.Event(), self.sweep, SWEEP),
-                self._repeat(self._stopping, asyncio.Event(), self.expire, EXPIRE),
             )
         finally:
+            tending.cancel()
+            await asyncio.gather(tending, return_exceptions=True)
             await self._abandon()
             await self.sender.stop(wait=self._stopped.is_set())
             await self._webhooks.close()

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
-from reconciler.model import Heard, Media, Session, Spoken, Status
+from reconciler.model import Heard, Media, Session, Status
 from reconciler.store import leases, media, outbox, usage
 from reconciler.store.chats_tables import DONE, FAILED, MIGRATIONS, NEW, WAITING
 from reconciler.store.db import Database
+from reconciler.store.sweep import sweep
 from reconciler.talk.decide import Discard, End, switch
 
 __all__ = ["DONE", "FAILED", "MIGRATIONS", "NEW", "WAITING", "Chats", "Said"]
-
-_SWEEP: Final = 2_000  # rows deleted in one transaction, so that no turn waits for a sweep
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -243,14 +242,8 @@ class Chats:
         )
 
     async def sweep(self, instance_id: str, before: float) -> int:
-        """Deletes what is older than a time: messages that are done with, sessions, what sessions remember.
-
-        In small transactions; returns how many rows went.
-        """
-        gone = 0
-        while some := await self._db.write(lambda connection: _sweep(connection, instance_id, before)):
-            gone += some
-        return gone
+        """Deletes what is older than a time, as `sweep.sweep`."""
+        return await sweep(self._db, instance_id, before)
 
 
 def _accept(connection: sqlite3.Connection, message: Heard) -> bool:
@@ -299,36 +292,3 @@ def _storable_text(text: str) -> str:
 def _said(row: sqlite3.Row) -> Said:
     id, from_me, text, media_url, at, bot_id = row
     return Said(id=id, from_me=bool(from_me), text=text, media_url=media_url, timestamp=int(at), bot_id=bot_id)
-
-
-def _sweep(connection: sqlite3.Connection, instance_id: str, before: float) -> int:
-    messages = connection.execute(
-        "DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE instance_id = ? AND at < ?"
-        " AND state >= ? LIMIT ?)",
-        (instance_id, before, DONE, _SWEEP),
-    ).rowcount
-    sessions = connection.execute(
-        "DELETE FROM sessions WHERE seq IN (SELECT seq FROM sessions WHERE instance_id = ? AND active_at < ? LIMIT ?)",
-        (instance_id, before, _SWEEP),
-    ).rowcount
-    turns = connection.execute(
-        "DELETE FROM turns WHERE seq IN (SELECT seq FROM turns WHERE instance_id = ? AND at < ? LIMIT ?)",
-        (instance_id, before, _SWEEP),
-    ).rowcount
-    trimmed = 0
-    long_lived = connection.execute(
-        "SELECT id, history FROM sessions WHERE instance_id = ? AND created_at < ?"
-        " AND json_extract(history, '$[0].at') < ? LIMIT ?",
-        (instance_id, before, before, _SWEEP),
-    ).fetchall()
-    for id, history in long_lived:
-        kept = [entry for entry in msgspec.json.decode(history, type=list[Spoken]) if entry.at >= before]
-        trimmed += connection.execute(
-            "UPDATE sessions SET history = ? WHERE id = ?", (msgspec.json.encode(kept).decode(), id)
-        ).rowcount
-    asleep = connection.execute(
-        "DELETE FROM chats WHERE instance_id = ? AND due_at IS NULL AND NOT EXISTS (SELECT 1 FROM messages m"
-        " WHERE m.instance_id = chats.instance_id AND m.jid = chats.jid)",
-        (instance_id,),
-    ).rowcount
-    return messages + sessions + turns + trimmed + asleep

@@ -624,6 +624,23 @@ async def test_a_chat_that_could_not_be_given_back_is_taken_over_at_the_next_sta
     assert await stand.replies() == ["re: hi"]
 
 
+async def test_a_stop_does_not_wait_for_a_sweep(stand, monkeypatch):
+    await stand.bots(everyone(debounce_time=0, delay_message=0))
+    await stand.hear("hi")
+    sweeping = asyncio.Event()
+
+    async def long(instance_id, before):
+        sweeping.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(stand.chats, "sweep", long)
+    running = asyncio.create_task(stand.engine.run())
+    async with asyncio.timeout(30):
+        await sweeping.wait()
+        await stand.engine.stop(20)
+        await running
+
+
 async def test_a_post_under_way_arrives_before_the_engine_has_stopped(stand):
     """Cut off, it would be posted again at the next start."""
     await stand.bots(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://hook"})

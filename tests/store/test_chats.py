@@ -134,3 +134,20 @@ async def test_sweep_leaves_what_is_not_answered(stand):
     await stand.talk("hi")
     assert await stand.chats.sweep("inst", stand.now + 1) > 0
     assert set((await counts(stand)).values()) == {0}
+
+
+async def test_a_sweep_goes_in_pages_and_misses_none(stand, monkeypatch):
+    monkeypatch.setattr("reconciler.store.sweep._ROWS", 2)
+    for number in range(5):
+        await stand.hear("hi", jid=f"old{number}")
+        await stand.hear("hi", jid=f"young{number}")
+    await stand.later(1)
+    before = stand.now + 50
+    stand.now += 100
+    for number in range(5):
+        await stand.hear("again", jid=f"young{number}")
+    await stand.later(1)
+    await stand.chats.sweep("inst", before)
+    assert await counts(stand) == {"messages": 10, "chats": 5, "sessions": 5, "outbox": 0, "pushes": 0}
+    for number in range(5):
+        assert [each.text for each in (await stand.session(f"young{number}")).history] == ["again", "re: again"]
