@@ -1,21 +1,21 @@
 """A plan for people and programs: lines for a terminal, Markdown for a review, JSON for machines. Secrets never.
 
-Before it `diff` makes the plan; after it only printing. Long texts are shown as line differences, and a change that
-many bots inherit from their instance's Settings is shown once, under those Settings.
+Before it `diff` makes the plan, and `values` shows each value; after it only printing. A change that many bots inherit
+from their instance's Settings is shown once, under those Settings.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
 
-from reconciler.model import LIVE_KINDS, Change, FieldChange, Plan, Ref, Secret
-from reconciler.plan.diff import SECRET_FIELDS, SENSITIVE, plain
+from reconciler.model import LIVE_KINDS, Change, FieldChange, Plan, Ref
+from reconciler.plan.diff import SECRET_FIELDS, SENSITIVE
 from reconciler.plan.neutral import fenced, neutral
+from reconciler.plan.values import LONG, is_long, short, shown, shown_spec, text_difference, whole
 
 FORMAT_VERSION: Final = "1.0"
 
@@ -24,11 +24,6 @@ Tone = Literal["plain", "create", "update", "delete", "drift", "dim", "bold"]
 Line = tuple[Tone, str]
 
 _SIGNS: Final[Mapping[str, str]] = {"create": "+", "update": "~", "delete": "-"}
-_LONG: Final = 80  # characters from which a text is shown as line differences
-_CONTEXT: Final = 2  # unchanged lines around a difference
-_MILLISECONDS: Final = frozenset({"delayMessage", "debounceTime", "timePerChar"})
-_SECONDS: Final = frozenset({"expire", "retention"})
-_SIZES: Final[Mapping[str, int]] = {"min": 60, "s": 1000}  # units of targets, in those of YAML
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -125,7 +120,7 @@ def _value_lines(field: str, value: Any, unit: str) -> Iterator[Line]:
     if is_long(said):
         first, *more = said.splitlines()
         rest = f" … {len(more) + 1} lines, {len(said)} characters" if more else f" … {len(said)} characters"
-        yield "create", f"    {field}: {first[:_LONG]}{rest}"
+        yield "create", f"    {field}: {first[:LONG]}{rest}"
     else:
         yield "create", f"    {field}: {short(field, value, unit)}"
 
@@ -151,12 +146,6 @@ _ORIGINS: Final[Mapping[str, str]] = {
     "conflict": "conflict: changed on the target and in git",
     "unknown": "origin unknown",
 }
-
-
-def text_difference(before: str, after: str) -> list[str]:
-    """Line differences, with a sign before each line and `@@` between places; without file names."""
-    found = list(difflib.unified_diff(before.splitlines(), after.splitlines(), n=_CONTEXT, lineterm=""))[2:]
-    return found or [f"- {before!r}", f"+ {after!r}"]  # they differ in line ends or blanks only
 
 
 # --- Markdown ------------------------------------------------------------------------------------------------
@@ -244,17 +233,7 @@ def field_document(one: FieldChange) -> dict[str, Any]:
     return {**found, "unit": one.unit} if one.unit else found
 
 
-# --- values --------------------------------------------------------------------------------------------------
-
-
-def shown(field: str, value: Any) -> Any:
-    """A value as it may be shown: a secret, or a reference to one, is `(sensitive)`."""
-    return SENSITIVE if isinstance(value, Secret) or (field in SECRET_FIELDS and value is not None) else value
-
-
-def shown_spec(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The set fields of a spec as they may be shown."""
-    return {f: shown(f, value) for f, value in spec.items() if f != "whenMissing" and plain(value) is not None}
+# --- changes that many inherit ------------------------------------------------------------------------------
 
 
 def grouped(plan: Plan) -> tuple[list[Group], list[Change]]:
@@ -293,39 +272,6 @@ def _inherit(group: Group) -> str:
         return f"{len(group.bots)} bots inherit {one.field}"
     before, after = short(one.field, one.before, one.unit), short(one.field, one.after, one.unit)
     return f"{len(group.bots)} bots inherit: {one.field} {before} → {after}"
-
-
-def whole(value: Any) -> str:
-    """A value as text of lines: texts as they are, lists one below the other, the rest as JSON."""
-    match value:
-        case None:
-            return ""
-        case str():
-            return value
-        case list() | tuple() if value and all(isinstance(item, str) for item in value):
-            return "\n\n".join(value)
-        case dict() | list() | tuple():
-            return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
-    return json.dumps(value)
-
-
-def is_long(value: str) -> bool:
-    """Whether a text is shown by its differences, not as a value in a line."""
-    return len(value) > _LONG or "\n" in value
-
-
-def short(field: str, value: Any, unit: str = "") -> str:
-    """A short value: durations with their unit, the rest as JSON. `unit` is the value's, where it is not YAML's."""
-    if unit and isinstance(value, int):
-        value *= _SIZES[unit]
-    if field in _MILLISECONDS and isinstance(value, int) and value:
-        return f"{value // 1000}s" if value % 1000 == 0 else f"{value}ms"
-    if field in _SECONDS and isinstance(value, int) and value:
-        for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-            if value % size == 0:
-                return f"{value // size}{unit}"
-        return f"{value}s"
-    return "unset" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def _one_line(value: str) -> str:

@@ -19,7 +19,8 @@ import msgspec
 
 from reconciler.errors import Misuse, Unavailable
 from reconciler.plan.order import Step
-from reconciler.plan.render import field_document, shown_spec
+from reconciler.plan.render import field_document
+from reconciler.plan.values import shown_spec
 from reconciler.reconcile.history_tables import SCHEMA, Records, alone, migrate, transaction
 from reconciler.reconcile.holds import Holds
 from reconciler.reconcile.listings import Listings

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from reconciler.model import Live, Plan, Secret
 from reconciler.plan.diff import Before, diff
 from reconciler.plan.narrow import narrow
-from reconciler.plan.render import count, document, headline, lines, markdown, text, text_difference
+from reconciler.plan.render import count, document, headline, lines, markdown, text
+from reconciler.plan.values import text_difference
 from tests.plan.fleet import bistro, bot, declared, desired, foreign, keyword, main, running, with_objects
 
 KEY = "sk-a-key-that-nobody-may-see"

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from reconciler.model import Change, Plan
-from reconciler.plan.render import shown, shown_spec
+from reconciler.plan.values import shown, shown_spec
 
 _DIGITS = 16  # hex digits: 64 bits tell a few plans of one pull request apart
 

@@ -13,9 +13,10 @@ import msgspec
 
 from reconciler.model import DEFAULTS, Action, Change, FieldChange, Plan
 from reconciler.plan.diff import SECRET_FIELDS, SENSITIVE
-from reconciler.plan.render import Group, grouped, is_long, short, shown_spec, whole
+from reconciler.plan.render import Group, grouped
 from reconciler.plan.review.addresses import masked
 from reconciler.plan.review.words import Hunk, counted, hunks
+from reconciler.plan.values import is_long, short, shown_spec, whole
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
