@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from reconciler.errors import Misuse, Unavailable
 from reconciler.model import split_mark
-from reconciler.reconcile.redact import Redactor
+from reconciler.reconcile.redact import Redactor, introduced
 from reconciler.reconcile.review.replay import Message, Recorded
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Chats:
         rows = await self._get(f"/chat/{_path(instance)}/{_path(jid)}?limit={MESSAGES}")
         rows = [row for row in rows if row["text"] and (since is None or row["timestamp"] >= since)]
         first = rows[0]["timestamp"] if rows else 0
-        called = (push_name,) if push_name else ()
+        called = (*((push_name,) if push_name else ()), *(name for row in rows for name in introduced(row["text"])))
         messages = tuple(
             Message(
                 by="customer" if not row["fromMe"] else "bot" if row.get("botId") else "human",

@@ -15,6 +15,7 @@ import pytest
 from reconciler.errors import Misuse, Unavailable
 from reconciler.reconcile.redact import Redactor
 from reconciler.reconcile.review.live import counting
+from reconciler.reconcile.review.replay import Recorded
 from reconciler.reconcile.sessions import Chats, since_of
 from tests.conftest import Repo
 from tests.e2e.conftest import ROOT, Up, until
@@ -93,6 +94,25 @@ def test_names_ways_to_choose_and_bounds(up: Up) -> None:
         collect(up, instance="no")
     with pytest.raises(Misuse, match="there is no bot 'no' in bistro; there is: complaints"):
         collect(up, instance="bistro", bot="no")
+
+
+def test_a_name_that_somebody_says_is_out_of_the_whole_chat() -> None:
+    said = [("Thanks!", True), ("me llamo roberta", False), ("Hola Roberta", True)]
+    rows = [{"text": text, "fromMe": mine, "timestamp": at, "botId": None} for at, (text, mine) in enumerate(said)]
+    answers = {
+        "/instance/fetchInstances": [{"name": "shop"}],
+        "/openai/find/shop": [{"id": "b1", "description": None}],
+        "/openai/fetchSessions/b1/shop": [{"remoteJid": "x", "pushName": None, "updatedAt": "2026-01-01T00:00:00Z"}],
+        "/chat/shop/x": rows,
+    }
+
+    async def read() -> list[Recorded]:
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answers[request.url.path]))
+        async with httpx.AsyncClient(base_url="http://127.0.0.1", transport=transport) as http:
+            return [one async for one in Chats(http).recorded(redactor=Redactor())]
+
+    (chat,) = asyncio.run(read())
+    assert [one.text for one in chat.messages] == ["Thanks!", "me llamo Name1", "Hola Name1"]
 
 
 def test_wrong_keys_and_nobody_there(up: Up) -> None:
