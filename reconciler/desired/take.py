@@ -22,8 +22,8 @@ from reconciler.desired.rules import faults_of
 from reconciler.desired.write import dump
 from reconciler.errors import Misuse
 from reconciler.model import Desired, Kind, Live, LiveObject, Ref, same_secret, unmanaged
-from reconciler.plan.diff import slot_of
 from reconciler.plan.own import MARKED, instance_names
+from reconciler.plan.slots import slot_of
 
 _TITLE: Final = 40  # characters of a description that make a name
 _DOCUMENT: Final = 256 << 10  # bytes of a file of YAML

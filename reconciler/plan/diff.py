@@ -28,9 +28,9 @@ from reconciler.model import (
     TargetType,
     same_secret,
 )
+from reconciler.plan.lost import adopting, marks_lost
 from reconciler.plan.own import MARKED, Owned, Pair, own
-from reconciler.plan.same import Around, around, compared, current, plain
-from reconciler.plan.slots import slot_of, slots_of, trigger_of
+from reconciler.plan.same import Around, around, compared, current
 from reconciler.plan.staying import blocked, waiting
 
 SENSITIVE: Final = "(sensitive)"
@@ -40,20 +40,6 @@ SECRET_FIELDS: Final = frozenset({"apiKey"})
 _REPLACED: Final = frozenset({"baseUrl", "organization", "project"})
 
 _NO_HEALING: Final = "self-healing is off"
-ADOPT: Final = "adopt:"  # of an allowance: the id of a live object that lost its mark
-
-__all__ = [
-    "ADOPT",
-    "SECRET_FIELDS",
-    "SENSITIVE",
-    "Before",
-    "Question",
-    "allowed_instance",
-    "diff",
-    "plain",
-    "slot_of",
-    "trigger_of",
-]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,7 +107,7 @@ def diff(
     """
     before = before or Before()
     owned = own(desired, live, before.instances)
-    if found := _adopting(owned, allow, type):
+    if found := adopting(owned, allow, type):
         owned = own(desired, live, before.instances, found)
     seen = around(owned, type)
     changes = []
@@ -156,7 +142,7 @@ def diff(
         ids={pair.object.ref: pair.live.id for pair in owned.pairs if pair.live is not None},
         faults=(
             *owned.faults,
-            *_marks_lost(owned, type),
+            *marks_lost(owned, type),
             *blocked(type, changes, staying),
             *_empty(desired, deletes, allow),
         ),
@@ -288,54 +274,6 @@ def _counted(owned: Owned) -> dict[tuple[str, str], int]:
     """How many live objects this repository has, by instance and kind."""
     live = [pair.object.ref for pair in owned.pairs if pair.live is not None] + [ref for ref, _ in owned.orphans]
     return dict(Counter((ref.instance, ref.kind) for ref in live))
-
-
-def _marks_lost(owned: Owned, type: TargetType) -> Iterator[Refusal]:
-    """Foreign objects that hold what a declared one needs: most likely that very object, its mark edited away."""
-    for pair, other in _holding(owned, type):
-        one, instance = pair.object, owned.names[pair.object.ref.instance]
-        holder = f"{other.kind} {other.label!r} of {instance} (id {other.id})"
-        if other.mark is not None:
-            reason = f"{holder}, which carries the mark {other.mark}, has {_SLOTS[one.ref.kind]} of {one.ref}"
-            remedy = f"change {one.ref.name}, or have the repository of that mark give it up"
-        else:
-            reason = f"mark lost: {holder} has no mark of this repository but has {_SLOTS[one.ref.kind]} of {one.ref}"
-            remedy = f"{one.ref.name} is there with its mark, so this is another one: delete it, or change either"
-            if pair.live is None:
-                allow = f"{ADOPT}{other.id}"
-                remedy = (
-                    f"if it is {one.ref.name}, adopt it: reconciler apply --allow {allow} (for the loop: a commit with "
-                    f"the trailer `Reconciler-Allow: {allow}`); if it is a copy, delete it"
-                )
-        yield Refusal(reason=reason, remedy=remedy)
-
-
-def _adopting(owned: Owned, allow: Collection[str], type: TargetType) -> dict[Ref, str]:
-    """What a person permitted to adopt: the ids of objects that lost their marks, by what they are declared as."""
-    ids = {word.removeprefix(ADOPT) for word in allow if word.startswith(ADOPT)}
-    if not ids:
-        return {}
-    return {
-        pair.object.ref: other.id
-        for pair, other in _holding(owned, type)
-        if other.id in ids and other.mark is None and pair.live is None
-    }
-
-
-def _holding(owned: Owned, type: TargetType) -> Iterator[tuple[Pair, LiveObject]]:
-    """Declared objects, each with the foreign one that holds what it needs."""
-    held = {slot: one for one in owned.foreign for slot in slots_of(type, one.kind, one.instance, one.spec, one.label)}
-    for pair in owned.pairs:
-        one, now = pair.object, pair.live
-        instance = owned.names[one.ref.instance]
-        wanted = slots_of(type, one.ref.kind, instance, one.spec, one.ref.name)
-        has = slots_of(type, one.ref.kind, instance, now.spec, now.label) if now is not None else ()
-        # What both have live already the target lets them share.
-        if (slot := next((slot for slot in wanted if slot in held and slot not in has), None)) is not None:
-            yield pair, held[slot]
-
-
-_SLOTS: Final = {"Bot": "the trigger", "Credentials": "the name", "Assistant": "the assistantId"}
 
 
 def _notes(

@@ -9,8 +9,8 @@ from typing import Any
 from reconciler.errors import Rejected
 from reconciler.live.together import PartRefused
 from reconciler.model import Live, LiveObject, Mark, Ref, Secret, fingerprint, unmanaged
-from reconciler.plan.diff import slot_of
 from reconciler.plan.order import Step
+from reconciler.plan.slots import slot_of
 
 REFERENCES = {"credentials": "Credentials", "fallbackBot": "Bot"}
 

@@ -11,10 +11,10 @@ from datetime import date
 from typing import Any, Final
 
 from reconciler.model import Change, Desired, Object, Plan, Ref
-from reconciler.plan.diff import trigger_of
 from reconciler.plan.retire import announced, retiring, uses
 from reconciler.plan.review.addresses import SENDS, host, secret_in
 from reconciler.plan.review.findings import LEVELS, Level, Risk
+from reconciler.plan.slots import trigger_of
 from reconciler.talk.match import fold
 
 SHORT: Final = 3  # letters of a `contains` up to which it is found in words nobody thought of

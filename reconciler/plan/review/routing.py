@@ -13,10 +13,10 @@ from typing import Final
 import msgspec
 
 from reconciler.model import Desired, Object, Place
-from reconciler.plan.diff import trigger_of
 from reconciler.plan.review.findings import LEVELS, Level, Route
 from reconciler.plan.routes.answer import Fleet, Moved, Overlap, Routes, Semantics, Unreachable, fleet_of
 from reconciler.plan.routes.prove import prove
+from reconciler.plan.slots import trigger_of
 
 _RULES: Final = ("unanswered", "never answers", "moved", "not proven", "answers now", "overlap")  # as they are read
 _FEW: Final = 5  # bots named in a line
