@@ -24,6 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from reconciler.model import LIVE_KINDS, Action, Change, Mark, Plan, Ref, TargetType
+from reconciler.plan.circle import circle
 from reconciler.plan.own import MARKED
 from reconciler.plan.slots import Slot, parked, slots_of
 
@@ -207,8 +208,8 @@ def _slots(type: TargetType, drafts: Mapping[Ref, _Draft], deletes: Mapping[Ref,
         takes[draft] = [slot for slot in after if slot not in before]
     waits = {draft: [frees[slot] for slot in slots if slot in frees] for draft, slots in takes.items()}
     parks: dict[_Draft, _Draft] = {}
-    while circle := _circle(waits):
-        first = min(circle, key=lambda one: one.change.ref)
+    while around := circle(waits):
+        first = min(around, key=lambda one: one.change.ref)
         parks[first] = park = _park(type, first)
         waits = {draft: [park if other is first else other for other in others] for draft, others in waits.items()}
         first.needs.add(park)
@@ -235,33 +236,6 @@ def _held(type: TargetType, change: Change, spec: Mapping[str, Any] | None) -> t
     if spec is None or change.ref.kind not in ("Bot", "Assistant"):
         return ()
     return slots_of(type, change.ref.kind, change.instance_name, spec, "")
-
-
-def _circle(waits: Mapping[_Draft, list[_Draft]]) -> list[_Draft]:
-    """Steps that wait for one another in a circle, or none: depth first, without recursion."""
-    done: set[_Draft] = set()
-    for start in waits:
-        path: dict[_Draft, Iterator[_Draft]] = {}
-        one: _Draft | None = start
-        while one is not None:
-            if one in path:
-                steps = list(path)
-                return steps[steps.index(one) :]
-            if one not in done:
-                path[one] = iter(waits.get(one, ()))
-            one = _further(path, done)
-    return []
-
-
-def _further(path: dict[_Draft, Iterator[_Draft]], done: set[_Draft]) -> _Draft | None:
-    """The next step to look at from the end of a path, which loses those that are looked through."""
-    while path:
-        last = next(reversed(path))
-        if (following := next(path[last], None)) is not None:
-            return following
-        done.add(last)
-        del path[last]
-    return None
 
 
 def _park(type: TargetType, draft: _Draft) -> _Draft:
