@@ -78,18 +78,23 @@ def loopback_only() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, address or git identity of the machine reaches a test."""
+    clean(monkeypatch)
+
+
+def clean(patch: pytest.MonkeyPatch) -> None:
+    """The environment of a test; fixtures that outlive one ask for it themselves."""
     for name in list(os.environ):
         if name == "CI" or name.startswith(_OF_THE_MACHINE):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+            patch.delenv(name)
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    patch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
     for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "Ana")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ana@example.com")
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "120")
+        patch.setenv(f"GIT_{role}_NAME", "Ana")
+        patch.setenv(f"GIT_{role}_EMAIL", "ana@example.com")
+    patch.setenv("NO_COLOR", "1")
+    patch.setenv("COLUMNS", "120")
 
 
 class Repo:

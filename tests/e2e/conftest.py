@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -9,26 +10,48 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import pytest
 
-from tests.conftest import Repo
+from reconciler.cli import main
+from reconciler.cli.context import context
+from tests.conftest import Repo, clean
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "the-global-key-of-this-test"
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], seconds: float = 20) -> T:
+def until(look: Callable[[], T], seconds: float = 30) -> T:
     """Looks until the answer is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not so within {seconds} s"
         time.sleep(0.03)
     return found
+
+
+def command(*arguments: str, folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the program to its end, in this process: half a second less than in one of its own."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    code = 0
+    vars(context).clear()  # what it has read of another environment
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        if folder is not None:
+            patch.chdir(folder)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        try:
+            main.run(list(arguments))
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    vars(context).clear()
+    said = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
+    return subprocess.CompletedProcess(arguments, code, *said)
 
 
 class Up:
@@ -75,18 +98,26 @@ class Up:
         rows = self.get(f"/openai/find/{instance}")
         return {(row["description"] or "").partition("[gitops ")[2].partition("@")[0] or row["id"]: row for row in rows}
 
+    def stands(self) -> dict[str, Any]:
+        """How its target stands."""
+        found: dict[str, Any] = self.get("/reconciler/status")[0]
+        return found
+
     def run(
         self, *arguments: str, exit_code: int | None = 0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "reconciler", *arguments],
-            cwd=self.repo.root,
-            env={**os.environ, **self._variables},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            input=stdin if stdin is not None else "",
-        )
+        if stdin is None and arguments[0] not in ("up", "serve", "chat"):
+            done = command(*arguments, folder=self.repo.root, **self._variables)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "reconciler", *arguments],
+                cwd=self.repo.root,
+                env={**os.environ, **self._variables},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                input=stdin or "",
+            )
         assert exit_code is None or done.returncode == exit_code, done.stdout + done.stderr
         return done
 
@@ -106,21 +137,45 @@ class Up:
         return self.process.returncode
 
 
-@pytest.fixture
-def fleet(repo: Repo) -> Repo:
-    """A repository with the example fleet, committed."""
+def example(repo: Repo) -> str:
+    """Commits the example fleet to an empty repository."""
     shutil.copytree(ROOT / "bots", repo.root / "bots")
     if (ROOT / "reconciler.yaml").exists():
         shutil.copy(ROOT / "reconciler.yaml", repo.root)
     repo.write(".gitignore", ".reconciler/\n")
-    repo.commit(message="the example fleet")
-    return repo
+    return repo.commit(message="the example fleet")
 
 
 @pytest.fixture
-def up(fleet: Repo) -> Iterator[Up]:
-    """`reconciler up` on the example fleet, its first pass done."""
-    running = Up(fleet)
-    running.ready()
+def fleet(repo: Repo) -> Repo:
+    """A repository with the example fleet, committed."""
+    example(repo)
+    return repo
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Up, str]]:
+    """One `reconciler up` on the example fleet for all tests that may have it after one another; and its commit."""
+    patch = pytest.MonkeyPatch()
+    clean(patch)
+    root = tmp_path_factory.mktemp("shared") / "repo"
+    root.mkdir()
+    repo = Repo(root)
+    first = example(repo)
+    running = Up(repo)
+    try:
+        running.ready()
+        patch.undo()
+        yield running, first
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def up(shared: tuple[Up, str]) -> Iterator[Up]:
+    """`reconciler up` on the example fleet, as it was committed first."""
+    running, first = shared
     yield running
-    running.stop()
+    if running.repo.git("rev-parse", "HEAD") != first:
+        running.repo.git("reset", "--quiet", "--hard", first)
+        until(lambda: running.stands()["wanted"] == first and running.stands()["sync"] == "Synced")

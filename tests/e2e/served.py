@@ -15,18 +15,6 @@ from tests.e2e.conftest import until
 KEY = "the-global-key-of-this-test"
 
 
-def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command of the program to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "reconciler", *arguments],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
 class Serve:
     """`reconciler serve` on a data folder; `stop` is SIGTERM and gives the exit code."""
 

@@ -86,7 +86,7 @@ def test_commands_and_kills(fleet: Repo, server: Server, tmp_path: Path) -> None
     folder, killed = tmp_path / "data", 0
     killer = Killer(server.faults._app)
     server.faults._app = killer
-    for key, kills in ((OPENAI_KEY, (3, 8, 15)), (f"{OPENAI_KEY}-new", (9, 13, 16))):
+    for key, kills in ((OPENAI_KEY, (3, 15)), (f"{OPENAI_KEY}-new", (9, 16))):
         for place, at in enumerate(kills):
             killer.count, killer.at, killer.after = 0, at, place % 2 == 0
             killer.process = start(fleet, folder, "apply", "--auto-approve", "--allow", "update:50", key=key)
@@ -102,7 +102,7 @@ def test_commands_and_kills(fleet: Repo, server: Server, tmp_path: Path) -> None
         used = {server.store.credentials[bot["openaiCredsId"]]["apiKey"] for bot in server.store.bots.values()}
         assert used == {key}
         later(fleet)
-    assert killed >= 4
+    assert killed >= 3
     assert OPENAI_KEY not in {row["apiKey"] for row in server.store.credentials.values()}
 
 

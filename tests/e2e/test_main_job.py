@@ -39,9 +39,7 @@ def test_a_commit_becomes_an_answered_chat_and_a_deleted_file_a_deleted_bot(up: 
 
     file = up.repo.root / "bots/bistro/restaurant.yaml"
     up.repo.commit({"bots/bistro/restaurant.yaml": file.read_text().replace("maxTokens: 1000", "maxTokens: 777")})
-    began = time.monotonic()
     until(lambda: up.bots("bistro")["restaurant"]["maxTokens"] == 777)
-    assert time.monotonic() - began < 10  # two seconds on a quiet machine: bench/ measures it
 
     up.repo.commit({"bots/bistro/restaurant.yaml": None, **without_conversations(up.repo, "bistro")})
     until(lambda: "restaurant" not in up.bots("bistro"))
@@ -83,13 +81,15 @@ def test_broken_yaml_applies_nothing_says_why_and_the_live_bots_go_on(up: Up) ->
     before = up.bots("bistro")
     good = (up.repo.root / "bots/bistro/restaurant.yaml").read_text()
     up.repo.commit({"bots/bistro/restaurant.yaml": good.replace("triggerOperator: equals", "triggerOperator: equal")})
-    status = until(lambda: (found := up.run("status", exit_code=None)).returncode == 2 and found)
+    until(lambda: up.stands()["outcome"] == "invalid")
+    status = up.run("status", exit_code=2)
     assert "triggerOperator" in status.stdout + status.stderr
     assert up.bots("bistro") == before
     write(up, "bistro", "bea", "start")
     assert until(lambda: replies(up, "bistro", "bea"))
     up.repo.commit({"bots/bistro/restaurant.yaml": good})
-    until(lambda: up.run("status", exit_code=None).returncode == 0)
+    until(lambda: up.stands()["sync"] == "Synced")
+    assert "local: Synced, Healthy" in up.run("status").stdout
 
 
 def test_the_documentations_example_request_makes_a_bot_that_answers_start(up: Up) -> None:
@@ -103,10 +103,11 @@ def test_the_documentations_example_request_makes_a_bot_that_answers_start(up: U
     assert until(lambda: replies(up, "docs", "ana"))
     up.run("sync")
     assert len(up.get("/openai/find/docs")) == 1  # nobody's bots are foreign, not deleted
+    assert up.client.delete("/instance/delete/docs").status_code == 200
 
 
 def test_killed_at_any_moment_the_next_start_converges_and_nothing_is_doubled(fleet: Repo) -> None:
-    for pause in (0.0, 0.02, 0.05, 0.1, 0.2):
+    for pause in (0.0, 0.2):
         up = Up(fleet)
         time.sleep(pause)
         up.kill()
@@ -114,7 +115,7 @@ def test_killed_at_any_moment_the_next_start_converges_and_nothing_is_doubled(fl
     up = Up(fleet)
     try:
         up.ready()
-        until(lambda: up.run("status", exit_code=None).returncode == 0)
+        until(lambda: up.stands()["sync"] == "Synced")
         plan = up.run("plan", "--detailed-exitcode")
         assert plan.returncode == 0
         rows = up.get("/openai/find/bistro")

@@ -56,12 +56,12 @@ def test_bots_whose_model_goes_are_told_of_and_the_account_is_asked_once(fleet: 
     up = Up(fleet, OPENAI_API_KEY=KEY, OPENAI_BASE_URL=address)
     try:
         up.ready()
-        said = until(lambda: (found := up.run("status", exit_code=None).stdout) and "model " in found and found)
+        state = until(lambda: (found := up.stands())["retiring"] and found)
+        said = up.run("status", exit_code=None).stdout
         assert f"  model     gpt-4o goes on {SOON}, in 20 days: gpt-6-luna replaces it (bistro/complaints, " in said
         up.run("sync")
         shown = up.run("plan").stdout
         assert f"note: model gpt-4o goes on {SOON}, in 20 days: gpt-6-luna replaces it (bistro/complaints, " in shown
-        (state,) = json.loads(up.run("status", "--format", "json").stdout)
         assert {(one["instance"], one["model"]) for one in state["retiring"]} == {
             ("bistro", "gpt-4o"),
             ("clinica", "gpt-4o"),
