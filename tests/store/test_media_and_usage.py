@@ -53,8 +53,14 @@ async def test_of_many_files_the_newest_are_read(stand):
     await stand.bots()
     for size in (5, 3, 4):
         await stand.hear(None, media=Media(kind="audio", mime="audio/ogg", data=b"x" * size))
-    await stand.hear(None, media=Media(kind="audio", mime="audio/ogg", url="https://files.example/v"))
-    assert sorted(await stand.chats.media([1, 2, 3, 4], 8)) == [2, 3, 4]
+    assert sorted(await stand.chats.media([1, 2, 3], 8)) == [2, 3]
+
+
+async def test_files_that_are_still_to_be_fetched_are_bounded_too(stand):
+    await stand.bots()
+    for kind in ("audio", "image", "audio", "audio"):
+        await stand.hear(None, media=Media(kind=kind, mime=f"{kind}/x", url="https://files.example/v"))
+    assert sorted(await stand.chats.media([1, 2, 3, 4], 2 << 20)) == [2, 3, 4]
 
 
 async def test_the_same_message_twice_keeps_one_file(stand):
