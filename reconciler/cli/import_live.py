@@ -25,7 +25,8 @@ def import_live(
 ) -> None:
     """Writes everything or nothing, says what will differ once it is applied, and what to do next."""
     from reconciler.desired.check import read_with
-    from reconciler.desired.take import Into, take
+    from reconciler.desired.take import take
+    from reconciler.desired.taking import Into
     from reconciler.plan.profile import profile_of
     from reconciler.reconcile.once import make_plan, read_wanted
 

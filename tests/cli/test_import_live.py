@@ -18,7 +18,8 @@ from reconciler.cli.main import run
 from reconciler.desired.check import read_desired
 from reconciler.desired.git import Repository
 from reconciler.desired.secrets import resolve_secrets
-from reconciler.desired.take import Into, take
+from reconciler.desired.take import take
+from reconciler.desired.taking import Into
 from reconciler.live.runtime import Runtime
 from reconciler.model import Config, Live, Target
 from reconciler.plan.order import order

@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.desired.durations import convert, shown
 from reconciler.desired.naming import name_of, variable_of
-from reconciler.desired.take import Into, Taken, take
+from reconciler.desired.take import Taken, take
+from reconciler.desired.taking import Into
 from reconciler.errors import Misuse
 from reconciler.model import Desired, Live, Mark, Object
 from tests.plan.fleet import bistro, bot, declared, desired, foreign, keyword, main, running, with_objects

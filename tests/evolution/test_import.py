@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from reconciler.desired.check import read_desired
 from reconciler.desired.git import Repository
 from reconciler.desired.secrets import resolve_secrets
-from reconciler.desired.take import Into, take
+from reconciler.desired.take import take
+from reconciler.desired.taking import Into
 from reconciler.model import Config, Target
 from reconciler.plan.profile import profile_of
 from reconciler.reconcile.once import Site, Wanted, make_plan
