@@ -127,6 +127,20 @@ def test_targets_that_come_go_and_differ(cli: Cli, repo: Repo) -> None:
     assert "the target far is no longer declared" in cli("review", "--base", "change")[1]
 
 
+def test_a_finding_stands_on_the_line_of_the_overlay_that_changes_it(cli: Cli, repo: Repo) -> None:
+    overlay = (
+        "apiVersion: reconciler/v1\nkind: Bot\nmetadata: {name: repairs, instance: shop}\nspec:\n  maxTokens: 300\n"
+    )
+    text = (repo.root / "reconciler.yaml").read_text()
+    head = text.replace("local: {type: runtime, ", "local: {type: runtime, overlay: overlays/far, ")
+    repo.commit({"reconciler.yaml": head, "overlays/far/a.yaml": overlay})
+    change(repo, "overlays/far/a.yaml", ("maxTokens: 300", "maxTokens: 900\n  triggerValue: rep"))
+    code, out, _ = cli("review", "--base", "main", "--format", "github")
+    assert code == 3, out
+    assert "::warning file=overlays/far/a.yaml,line=5,col=14,title=max-tokens::" in out
+    assert "::warning file=overlays/far/a.yaml,line=6,col=17,title=widened-trigger::" in out
+
+
 def test_a_target_is_asked_with_the_bases_address_and_key_only(
     cli: Cli, repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,11 +32,13 @@ from reconciler.plan.review.risks import drifted, risks
 from reconciler.plan.review.routing import routed
 from reconciler.reconcile.once import Site, allowances
 from reconciler.reconcile.rehearse import Where
+from reconciler.reconcile.review.layers import Layers
 from reconciler.reconcile.review.replay import replay
 from reconciler.reconcile.review.talks import chosen, run_talks
 from reconciler.reconcile.review.voices import Voices, has_account
 from reconciler.reconcile.starts import OTHERWISE
 
+_TRIGGER: Final = ("triggerValue", "triggerOperator", "triggerType", "enabled")
 _PLACES: Final = 2_000  # lines looked up for findings; the rest are shown at their document
 
 
@@ -52,7 +54,8 @@ class Looked(msgspec.Struct, frozen=True, kw_only=True):
 class Sides(msgspec.Struct, frozen=True, kw_only=True):
     """Both commits (full hashes) with what they declare for each target of the head's configuration.
 
-    A target that the base does not have declares nothing there. `where` finds a value in the head's files.
+    A target that the base does not have declares nothing there. `files` and `places` are of the head, `former` of the
+    base.
     """
 
     base: str
@@ -61,6 +64,7 @@ class Sides(msgspec.Struct, frozen=True, kw_only=True):
     head_config: Config
     before: Mapping[str, Desired]
     after: Mapping[str, Desired]
+    former: Files
     files: Files
     places: Places
 
@@ -111,6 +115,7 @@ def read_sides(site: Site, base: str, head: str, target: str | None) -> Sides:
         head_config=head_config,
         before={name: old for name, (old, _) in pairs.items()},
         after={name: new for name, (_, new) in pairs.items()},
+        former=files_of(repository, base),
         files=files,
         places=Places(files),
     )
@@ -211,14 +216,15 @@ async def _part(
     places = (*(one.at for one in routes.routes), *(one.at for one in found))
     at = {place.path for place in places if place is not None}
     sides.files.read(sorted(at)[:_PLACES])  # all at once: a git process for each would cost more than the rest
+    layers = Layers(sides.former, sides.files, target, sides.places)
     return Part(
         targets=tuple(one.name for one in group),
         plan=plan,
         bots=(_bots(base), _bots(head)),
         refused=(*plan.faults, *lowered.faults, *refusals(plan, allowances(site.repository, sides.head), target.gates)),
-        risks=_placed(sides, (*found, *drifted(looked.drift))),
+        risks=_placed(layers, (*found, *drifted(looked.drift))),
         costs=costs(base, head, plan, sides.head_config.prices),
-        routes=_placed_routes(sides, routes.routes),
+        routes=_placed_routes(layers, routes.routes),
         routed=routes.said,
         talks=await _talks(site, sides, target, plan, voices),
         drift=looked.drift,
@@ -269,20 +275,20 @@ def _where(places: Places) -> Where:
     return where
 
 
-def _placed(sides: Sides, found: tuple[Risk, ...]) -> tuple[Risk, ...]:
+def _placed(layers: Layers, found: tuple[Risk, ...]) -> tuple[Risk, ...]:
     """Risks at the line of their field; the first many only, since files are read again for it."""
     return tuple(
-        msgspec.structs.replace(one, at=sides.places.within(one.at, "spec", one.field))
+        msgspec.structs.replace(one, at=layers.place(one.ref, one.at, one.field))
         if one.at is not None and one.field and number < _PLACES
         else one
         for number, one in enumerate(found)
     )
 
 
-def _placed_routes(sides: Sides, found: tuple[Route, ...]) -> tuple[Route, ...]:
+def _placed_routes(layers: Layers, found: tuple[Route, ...]) -> tuple[Route, ...]:
     """Routes at the line of the trigger."""
     return tuple(
-        msgspec.structs.replace(one, at=sides.places.within(one.at, "spec", "triggerValue"))
+        msgspec.structs.replace(one, at=layers.place(Ref("Bot", one.instance, one.bot), one.at, *_TRIGGER))
         if one.at is not None and number < _PLACES
         else one
         for number, one in enumerate(found)
