@@ -13,8 +13,9 @@ from typing import Any, Literal
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Kind = Literal[
-    "refuse", "reset", "reset-after", "500", "500-after", "429", "502", "502-after", "200-html", "slow", "truncated"
-]
+    "refuse", "reset", "reset-after", "500", "500-after", "429", "502", "502-after", "200-html", "slow", "truncated",
+    "late",
+]  # fmt: skip
 KINDS: tuple[Kind, ...] = (
     "refuse", "reset", "reset-after", "500", "500-after", "429", "502", "502-after", "200-html", "slow",
     "truncated",
@@ -28,6 +29,7 @@ class Fault:
     `at`: the number of a request since the start, from 1; `path`: a regex searched in `METHOD /path`; neither: every
     request. `seconds`: what `slow` waits, what 429's Retry-After asks for. `-after`: the server acts first.
     `refuse` and `reset` break the connection before anything is done; a server that is down altogether refuses too.
+    `late` breaks it, and the server acts once `over` is said.
     """
 
     kind: Kind
@@ -36,6 +38,7 @@ class Fault:
     times: int = 1
     seconds: float = 0.0
     hits: int = field(default=0, init=False)
+    over: bool = field(default=False, init=False)
 
     def strikes(self, number: int, line: str) -> bool:
         if self.hits >= self.times or (self.at is not None and self.at != number):
@@ -77,7 +80,12 @@ class Faults:
         if fault is not None and kind == "slow":
             receive = await _heard(receive)  # it acts on what it has, whether or not anybody still waits
             await asyncio.sleep(fault.seconds)
-        acts = kind is None or kind in ("reset-after", "500-after", "502-after", "slow", "truncated")
+        if fault is not None and kind == "late":
+            receive = await _heard(receive)
+            await _break(send)
+            while not fault.over:  # noqa: ASYNC110  said in another thread
+                await asyncio.sleep(0.01)
+        acts = kind is None or kind in ("reset-after", "500-after", "502-after", "slow", "truncated", "late")
         if acts:
             await self._app(scope, receive, answer.take)
         self.seen.append(Seen(number, method, path, answer.status if acts else 0, kind))
@@ -85,6 +93,8 @@ class Faults:
             await answer.give(send)
         elif kind in ("refuse", "reset", "reset-after"):
             await _break(send)
+        elif kind == "late":
+            pass
         elif kind == "truncated":
             await answer.give(send, of=0.5)
             await _break(send)

@@ -108,9 +108,9 @@ async def converge(url: str, wanted: Desired) -> None:
         await reach.close()
 
 
-async def under(behind: Behind, wanted: Desired, fault: Fault, slow: float = SLOW) -> Walked | None:
+async def under(behind: Behind, wanted: Desired, fault: Fault) -> Walked | None:
     """One pass with a fault; None where the target could not even be read."""
-    reach = connect(behind.url, slow if fault.kind == "slow" else FAST)
+    reach = connect(behind.url, SLOW if fault.kind == "slow" else FAST)
     behind.faults.armed = [fault]
     try:
         return (await step_by(reach, wanted))[1]
@@ -181,11 +181,13 @@ async def test_what_arrives_late_is_not_done_any_more(behind: Behind) -> None:
     account = declared("Credentials", "main", name, apiKey=Secret("sk-0123456789abcdef"))
     bots = [declared("Bot", f"b{number}", name) for number in range(3)]  # nothing forbids a second one of each
     wanted = desired(declared("Instance", name, name, instanceName=name.upper()), account, *bots)
-    walked = await under(behind, wanted, Fault("slow", path="POST /fleet/", times=3, seconds=5), slow=0.8)
+    fault = Fault("late", path="POST /fleet/", times=3)
+    walked = await under(behind, wanted, fault)
     assert walked is not None
     assert walked.counts == {"done": 1, "unknown": 4}
     await converge(behind.url, wanted)
-    deadline = time.monotonic() + 20
+    fault.over = True
+    deadline = time.monotonic() + 30
     late: list[Any] = []
     while len(late) < 3 and time.monotonic() < deadline:
         late = [one for one in behind.faults.seen if one.path == f"/fleet/{name.upper()}" and one.fault]
