@@ -198,7 +198,14 @@ def _renames(links: Links) -> Found:
             yield draft, Fault(at, "is its own name", "leave it out")
         elif former in links.of(kind, instance):
             other = links.of(kind, instance)[former]
-            yield draft, Fault(at, f"{other.ref} still exists", f"declared at {other.at}; a rename takes its place")
+            yield (
+                draft,
+                Fault(
+                    at,
+                    f"{other.ref} still exists",
+                    f"declared at {other.at}; a rename takes its place: leave `formerly` out once it is applied",
+                ),
+            )
         elif (first := seen.setdefault((kind, instance, former), draft)) is not draft:
             yield draft, Fault(at, f"'{former}' was renamed to '{first.ref.name}' already", f"declared at {first.at}")
 

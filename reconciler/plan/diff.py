@@ -289,6 +289,7 @@ def _notes(
                 f"Instance {name} ({one.instance}) is no longer declared: it is left as it is; "
                 f"--allow delete-instance:{name} deletes it"
             )
+    yield from _renamed_twice(owned, deletes)
     unknown = [change for change in changes if change.origin == "unknown"]
     if commits := sorted({c.live.mark.commit for c in unknown if c.live is not None and c.live.mark is not None}):
         yield (
@@ -310,6 +311,19 @@ def _notes(
         count = sum(change.held == held for change in (*changes, *deletes))
         by_hand = "; `reconciler apply` puts them back" if held == _NO_HEALING else ""
         yield f"{_count(count, 'change')} shown but not applied: {held}{by_hand}"
+
+
+def _renamed_twice(owned: Owned, deletes: list[Change]) -> Iterator[str]:
+    """A target that a commit between two renames never reached has the object under a name that nothing says."""
+    for pair in owned.pairs:
+        ref, former = pair.object.ref, pair.object.formerly
+        if not former or pair.live is not None:
+            continue
+        if gone := [one.ref.name for one in deletes if (one.ref.kind, one.ref.instance) == (ref.kind, ref.instance)]:
+            yield (
+                f"{ref} was {former}, which is not there, so it is made anew; if it is what would be deleted "
+                f"({', '.join(gone[:5])}), name that in its `formerly`"
+            )
 
 
 def _count(number: int, noun: str) -> str:

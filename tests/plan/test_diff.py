@@ -309,3 +309,14 @@ def test_credentials_that_something_left_alone_uses_stay() -> None:
         "Bot 'theirs', which is foreign, still uses it",
         "the Settings of Bistro_01, which are not declared, still use it",
     ]
+
+
+def test_a_rename_of_which_a_part_never_came_is_noted() -> None:
+    wanted = (*BASE, bot("c", formerly="b"))
+    (note, *_) = plan(wanted, running(*BASE, bot("a"))).notes
+    assert note == (
+        "Bot bistro/c was b, which is not there, so it is made anew; if it is what would be deleted (a), "
+        "name that in its `formerly`"
+    )
+    assert plan(wanted, running(*BASE)).notes == ()
+    assert plan(wanted, running(*BASE, bot("b"))).notes == ()
