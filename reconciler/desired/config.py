@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from reconciler import shape
+from reconciler.desired.documents import LACKS
 from reconciler.desired.durations import milliseconds
 from reconciler.desired.files import Files, files_of
 from reconciler.desired.git import Repository
@@ -34,7 +35,7 @@ def read_config(repository: Repository, commit: str | None) -> Config:
     if lacking.get(PATH) == "absent":
         return Config()
     if PATH in lacking:
-        raise InvalidBots((Problem(path=PATH, message=f"cannot be read: it is {lacking[PATH]}"),))
+        raise InvalidBots((Problem(path=PATH, message=LACKS[lacking[PATH]]),))
     data, problems = _parse(files, contents[PATH])
     if problems:
         raise InvalidBots(tuple(problems))

@@ -28,7 +28,7 @@ _KEYS_SHOWN: Final = 20  # keys in clear of one file that are reported
 _KEY: Final = "this looks like an API key, which must not stand in a repository"
 _KEY_HINT: Final = "revoke it, since git keeps it, and name a variable: `apiKey: {env: OPENAI_API_KEY}`"
 
-_LACKS: Final[dict[Lack, str]] = {
+LACKS: Final[dict[Lack, str]] = {
     "absent": "is not there",
     "link": "is a link, which is not followed",
     "large": "is larger than 8 MiB",
@@ -73,7 +73,7 @@ class Documents:
         known = {path: self._cache.documents(role + blob) for path, blob in ids.items()}
         contents, more = self.files.read([path for path, documents in known.items() if documents is None])
         for path, lack in {**lacking, **more}.items():
-            self._whole(path, f"the file {_LACKS[lack]}")
+            self._whole(path, f"the file {LACKS[lack]}")
         found: list[Declared] = []
         with Beside(contents, patches) as beside:
             for path, kept in known.items():
@@ -101,7 +101,7 @@ class Documents:
         ids, lacking = self.files.ids(paths)
         texts = {path: text for path, blob in ids.items() if (text := self._cache.text(blob)) is not None}
         contents, more = self.files.read([path for path in ids if path not in texts])
-        wrong = {path: _LACKS[lack] for path, lack in {**lacking, **more}.items()}
+        wrong = {path: LACKS[lack] for path, lack in {**lacking, **more}.items()}
         for path, content in contents.items():
             if len(content) > TEXT_LIMIT:
                 wrong[path] = f"is larger than 256 KiB ({len(content) >> 10} KiB)"

@@ -132,7 +132,7 @@ def test_bytes_and_links(repo: Repo) -> None:
         read_config(repository, None)
     (repo.root / "reconciler.yaml").unlink()
     (repo.root / "reconciler.yaml").symlink_to("elsewhere")
-    with pytest.raises(InvalidBots, match="it is link"):
+    with pytest.raises(InvalidBots, match="is a link, which is not followed"):
         read_config(repository, None)
 
 
