@@ -57,6 +57,7 @@ async def test_a_plan_that_is_refused_is_given_up_until_something_is_another(
     repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_BACK_OFF", (0.01, 0.02))
+    monkeypatch.setattr(module.random, "uniform", lambda _least, _most: 0.05)  # of an interval of a second
     interval = f"{CONFIG}sync: {{interval: 1s}}\n"
     repo.commit({**fleet(a=bot_file("a", 1), nope=bot_file("nope")), "reconciler.yaml": interval})
     reach, told = Refusing(), list[Ended]()
@@ -106,7 +107,10 @@ def window(how: str, now: datetime, length: str = "10m") -> str:
     )
 
 
-async def test_outside_its_windows_a_target_is_looked_at_and_left(repo: Repo, site: Site, data: Path) -> None:
+async def test_outside_its_windows_a_target_is_looked_at_and_left(
+    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module.random, "uniform", lambda _least, _most: 0.05)  # of an interval of a second
     now = datetime.now(UTC)
     repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": window("allow", now - timedelta(hours=3))})
     reach, told = InMemory(Model()), list[Ended]()
@@ -124,8 +128,9 @@ async def test_outside_its_windows_a_target_is_looked_at_and_left(repo: Repo, si
             drift(reach, maxTokens=7)
             await until(lambda: history.targets.drift("local"), 20)
             assert bots(reach.model) == {"a": 7}
-            repo.commit({"reconciler.yaml": window("deny", now - timedelta(minutes=1), "1h")})
-            await asyncio.sleep(1.2)
+            denied = repo.commit({"reconciler.yaml": window("deny", now - timedelta(minutes=1), "1h")})
+            await until(lambda: told[-1].commit == denied)
+            assert told[-1].outcome == "waiting"
             assert bots(reach.model) == {"a": 7}
             repo.commit({"reconciler.yaml": window("allow", now - timedelta(minutes=1), "1h")})
             await until(lambda: bots(reach.model) == {"a": 1}, 20)
@@ -135,7 +140,7 @@ async def test_a_window_that_opens_starts_a_pass(
     repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shut = [True]
-    soon = datetime.now(UTC) + timedelta(seconds=1)
+    soon = datetime.now(UTC) + timedelta(seconds=0.3)
     monkeypatch.setattr(module, "closed", lambda sync, now: (shut[0], soon))
     from reconciler.reconcile import passes
 

@@ -128,7 +128,13 @@ async def test_a_repository_without_a_commit_is_waited_for(repo: Repo, site: Sit
         await until(lambda: bots(reach.model) == {"a": 100})
 
 
-async def test_the_interval_finds_drift_without_being_told(repo: Repo, site: Site, data: Path) -> None:
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interval of a second is a twentieth of one."""
+    monkeypatch.setattr(module.random, "uniform", lambda _least, _most: 0.05)
+
+
+async def test_the_interval_finds_drift_without_being_told(repo: Repo, site: Site, data: Path, hurried: None) -> None:
     repo.commit(
         {**fleet(a=bot_file("a")), "reconciler.yaml": "apiVersion: reconciler/v1\nkind: Config\nsync: {interval: 1s}\n"}
     )
@@ -223,7 +229,9 @@ TWO = (
 )
 
 
-async def test_a_target_that_never_answers_delays_no_other_one(repo: Repo, site: Site, data: Path) -> None:
+async def test_a_target_that_never_answers_delays_no_other_one(
+    repo: Repo, site: Site, data: Path, hurried: None
+) -> None:
     repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": TWO})
     slow, well, told = Hanging(), InMemory(Model()), list[Ended]()
     reaches = {"slow": slow, "well": well}
