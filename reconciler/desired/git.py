@@ -44,7 +44,7 @@ class Repository:
         self.git_dir = git_dir
         self.bare = bare
         self.pinned = pinned
-        self._last_tree: tuple[str, Mapping[str, Entry]] = ("", {})
+        self._last_trees: dict[str, Mapping[str, Entry]] = {}  # of two commits, for who compares them
         self._last_trailers: tuple[tuple[str, str], list[str]] = (("", ""), [])
 
     @classmethod
@@ -147,8 +147,8 @@ class Repository:
         A path that is not UTF-8 has its bytes as surrogates, as in `os.fsdecode`. Raises Misuse for a commit of more
         files than fit into memory well.
         """
-        if self._last_tree[0] == commit:
-            return self._last_tree[1]
+        if (known := self._last_trees.get(commit)) is not None:
+            return known
         entries: dict[str, Entry] = {}
         for line in self._listing(commit).split(b"\0"):
             if line:
@@ -156,7 +156,7 @@ class Repository:
                 mode, _, blob = about.decode().split(" ")
                 if mode != SUBMODULE:
                     entries[path.decode("utf-8", "surrogateescape")] = Entry(mode, blob)
-        self._last_tree = (commit, entries)
+        self._last_trees = dict([*self._last_trees.items()][-1:]) | {commit: entries}
         return entries
 
     def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
