@@ -61,7 +61,8 @@ class Sender:
         if instances:
             lines = [(instance_id, await self._lines.line(instance_id)) for instance_id in instances]
             hooked = {instance_id: bool(line.instance.webhook) for instance_id, line in lines if line is not None}
-            chats, due = await self._chats.say(hooked, now, BATCH)
+            off = {bot.id for _, line in lines if line is not None for bot in line.bots if not bot.enabled}
+            chats, due = await self._chats.say(hooked, now, BATCH, off)
             for chat in chats:
                 self._notices.publish(chat)
             if any(hooked.values()):

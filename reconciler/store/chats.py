@@ -8,7 +8,7 @@ in `leases.py` and `outbox.py`; here each becomes one transaction, many of which
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -206,10 +206,10 @@ class Chats:
         return await self._db.read(lambda connection: outbox.due_instances(connection, now))
 
     async def say(
-        self, hooked: Mapping[str, bool], now: float, limit: int
+        self, hooked: Mapping[str, bool], now: float, limit: int, off: Collection[str] = ()
     ) -> tuple[list[tuple[str, str]], float | None]:
         """As `outbox.say`."""
-        return await self._db.write(lambda connection: outbox.say(connection, hooked, now, limit))
+        return await self._db.write(lambda connection: outbox.say(connection, hooked, now, limit, off))
 
     async def due_pushes(self, now: float, limit: int) -> tuple[list[outbox.Push], float | None]:
         """As `outbox.due_pushes`."""

@@ -11,7 +11,7 @@ All functions run in a transaction of the store's writer.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -74,11 +74,12 @@ def due_instances(connection: sqlite3.Connection, now: float) -> tuple[list[str]
 
 
 def say(
-    connection: sqlite3.Connection, hooked: Mapping[str, bool], now: float, limit: int
+    connection: sqlite3.Connection, hooked: Mapping[str, bool], now: float, limit: int, off: Collection[str] = ()
 ) -> tuple[list[tuple[str, str]], float | None]:
     """Says what is due in the instances of `hooked`; the chats whose transcript grew, and when the next is due.
 
-    `hooked` tells which instances have a webhook. What belongs to a session that is not open any more is dropped.
+    `hooked` tells which instances have a webhook. What belongs to a session that is not open any more is dropped, and
+    what a bot that is switched `off` still had to say.
     While a human's message of the chat was not looked at yet, nothing is said: it may be a take-over. It is none if it
     is what was just sent: a reply's next part does not wait for the turn that runs meanwhile.
     """
@@ -97,6 +98,8 @@ def say(
     for seq, instance_id, jid, id, session_id, bot_id, text, media_url, status, held in rows:
         if (instance_id, jid) in waiting:
             continue
+        if bot_id in off:
+            status = None
         if status == "opened" and (held or instance_id not in hooked):
             # With all that the chat's bot has to say after it: its order is that of the times.
             connection.execute(

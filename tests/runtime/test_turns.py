@@ -405,6 +405,20 @@ async def test_a_disabled_bot_does_not_answer_what_waited(stand):
     assert await stand.session() is None
 
 
+async def test_a_bot_that_is_switched_off_says_nothing_more(stand):
+    await stand.bots(everyone("a", debounce_time=0, split_messages=True))
+    stand.model.answer = lambda account, request: _answer("one\n\ntwo")
+    await stand.hear("hi")
+    await stand.work()
+    await stand.later(1)
+    assert await stand.replies() == ["one"]
+    await stand.bots(everyone("a", enabled=False))
+    await stand.later(3)
+    await stand.bots(everyone("a"))
+    await stand.later(3)
+    assert await stand.replies() == ["one"]
+
+
 async def test_a_deleted_instance_is_no_error(stand):
     await stand.bots(everyone())
     await stand.hear("hi")
