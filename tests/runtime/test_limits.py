@@ -100,7 +100,7 @@ def first(status: int, ask: Callable[[], httpx.Response], most: int) -> tuple[in
 
 
 def test_over_http(limited: Server) -> None:
-    with httpx.Client(base_url=limited.url) as client:
+    with httpx.Client(base_url=limited.url, timeout=60) as client:
         token = client.post("/instance/create", json={"instanceName": "A"}, headers={"apikey": KEY}).json()["hash"]
         own, all_ = {"apikey": token}, {"apikey": KEY}
         number, answer = first(429, lambda: client.get("/openai/find/A", headers=own), 20)
@@ -115,7 +115,7 @@ def test_over_http(limited: Server) -> None:
 
 @pytest.mark.parametrize("how", ["header", "no route", "path", "login"])
 def test_guessing(limited: Server, how: str) -> None:
-    with httpx.Client(base_url=limited.url) as client:
+    with httpx.Client(base_url=limited.url, timeout=60) as client:
         client.post("/instance/create", json={"instanceName": "A", "token": "TOKEN-OF-A"}, headers={"apikey": KEY})
         own = {"apikey": "TOKEN-OF-A"}  # a key that is right does not make another's guessing free
         tries = {

@@ -272,7 +272,7 @@ def test_two_writers_at_once(client: httpx.Client, tenant: Tenant) -> None:
     read, answers = etag(client, tenant), []
 
     def write(number: int, **headers: str) -> None:
-        with httpx.Client(base_url=client.base_url, headers=client.headers) as own:
+        with httpx.Client(base_url=client.base_url, headers=client.headers, timeout=60) as own:
             answers.append(apply(own, tenant, bot(triggerValue=f"w{number}"), **headers))
 
     def together(*calls: Callable[[], None]) -> None:

@@ -106,7 +106,7 @@ class Following:
         self.events: list[tuple[str, str]] = []
         self.comments: list[str] = []
         self.ended = threading.Event()
-        self.client = httpx.Client(timeout=20)
+        self.client = httpx.Client(timeout=60)
         self.response = self.client.send(self.client.build_request("GET", url, headers=headers), stream=True)
         self.thread = threading.Thread(target=self._read, daemon=True)
         self.thread.start()
@@ -203,7 +203,7 @@ def test_a_stream_ends_when_its_key_runs_out(
 def test_a_server_that_stops_ends_its_streams(tmp_path: Path) -> None:
     running = Server(tmp_path / "runtime.db")
     running.app.state.served.streams.ping = 0.02
-    with httpx.Client(base_url=running.url, headers={"apikey": KEY}) as client:
+    with httpx.Client(base_url=running.url, headers={"apikey": KEY}, timeout=60) as client:
         tenant = Tenant(client, "streaming")
         following = Following(f"{running.url}/chat/{tenant.name}/ana/events", {"apikey": KEY})
         say(client, tenant, "one")

@@ -155,13 +155,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def nobody(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=10) as made:
+    with httpx.Client(base_url=server.url, timeout=60) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers={"apikey": KEY}, timeout=10) as made:
+    with httpx.Client(base_url=server.url, headers={"apikey": KEY}, timeout=60) as made:
         yield made
 
 

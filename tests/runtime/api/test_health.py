@@ -60,7 +60,7 @@ def test_checking_a_key(nobody: httpx.Client, client: httpx.Client) -> None:
 
 
 def test_the_consoles_session(server: Server, tenant: Tenant) -> None:
-    with httpx.Client(base_url=server.url) as browser:
+    with httpx.Client(base_url=server.url, timeout=60) as browser:
         for key in ("wrong", tenant.token, 5, None):
             assert browser.post("/console/login", json={"key": key}).status_code == 401
         answer = browser.post("/console/login", data={"key": KEY})

@@ -113,7 +113,7 @@ def test_any_row_matches_the_star_but_one_that_is_not_there(client: httpx.Client
 async def test_of_two_writers_at_once_one_wins(server: Server, tenant: Tenant) -> None:
     """Many writers with one ETag, over real connections: one change is made, whoever made it."""
     (id,) = bots(tenant, 1)
-    async with httpx.AsyncClient(base_url=server.url, headers={"apikey": KEY}, timeout=10) as client:
+    async with httpx.AsyncClient(base_url=server.url, headers={"apikey": KEY}, timeout=60) as client:
         for _ in range(5):
             etag = (await client.get(f"/openai/fetch/{id}/{tenant.name}")).headers["etag"]
             answers = await asyncio.gather(

@@ -56,7 +56,7 @@ def test_every_answer_may_be_read_by_any_page(client: httpx.Client, nobody: http
 def test_the_cookie_counts_on_the_consoles_own_pages_alone(
     server: Server, tenant: Tenant, headers: dict[str, str], status: int
 ) -> None:
-    with httpx.Client(base_url=server.url, timeout=10) as browser:
+    with httpx.Client(base_url=server.url, timeout=60) as browser:
         assert browser.post("/console/login", json={"key": KEY}).status_code == 200
         sent = {name: server.url if value == "here" else value for name, value in headers.items()}
         assert browser.get(f"/openai/find/{tenant.name}", headers=sent).status_code == status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import time
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from reconciler import shape
 from reconciler.reconcile.history import History
 from reconciler.reconcile.holds import Rollback
 from reconciler.reconcile.locks import the_one_loop
-from reconciler.reconcile.wake import knocked
+from reconciler.reconcile.wake import FOLDER, knock, knocked
 from reconciler.runtime.api.hook import concerns
 from tests.runtime.conftest import HOOK_SECRET, KEY, Server, Tenant
 
@@ -40,13 +40,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beside]:
 
 @pytest.fixture(scope="module")
 def client(server: Beside) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, headers={"apikey": KEY}, timeout=10) as made:
+    with httpx.Client(base_url=server.url, headers={"apikey": KEY}, timeout=60) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def nobody(server: Beside) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=10) as made:
+    with httpx.Client(base_url=server.url, timeout=60) as made:
         yield made
 
 
@@ -180,15 +180,14 @@ def push(
 
 @pytest.mark.parametrize("forge", sorted(EVENTS))
 def test_a_signed_push_wakes_the_loop_and_nothing_else(nobody: httpx.Client, server: Beside, forge: str) -> None:
-    before = knocked(server.data)
     with History(server.data / "loop.db") as history:
         asked = history.requests.asked("local")
-    assert fits("reconciler-hook", push(nobody, forge))["looks"]
-    after = knocked(server.data)
-    assert after > before
-    time.sleep(0.01)
-    assert push(nobody, forge).json()["looks"]  # a replay costs one look
-    assert knocked(server.data) > after
+    for _ in range(2):  # a replay costs one look
+        knock(server.data)
+        (mark,) = (server.data / FOLDER).glob("push")
+        os.utime(mark, ns=(1, 1))  # the clock of files is too coarse to tell two that follow each other
+        assert fits("reconciler-hook", push(nobody, forge))["looks"]
+        assert knocked(server.data) > 1
     with History(server.data / "loop.db") as history:
         assert history.requests.asked("local") == asked  # it asks for no pass, so a suspension holds
     for wrong in (

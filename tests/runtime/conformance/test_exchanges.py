@@ -22,7 +22,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Out
     with (
         openai() as models,
         runtime(folder, models) as url,
-        httpx.Client(base_url=url, timeout=10) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
     ):
         yield Replay(client).run()
 
