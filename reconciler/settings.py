@@ -86,7 +86,14 @@ class DataFolder:
         self.path = path
 
     def make(self) -> DataFolder:
-        """Creates the folder, closed to others, with a `.gitignore` of everything."""
+        """Creates the folder, closed to others, with a `.gitignore` of everything.
+
+        Raises Misuse where it cannot, and for the top of a repository, all of whose files git would then ignore.
+        """
+        if (self.path / ".git").exists() or (self.path / "reconciler.yaml").exists():
+            raise Misuse(
+                f"the data folder {self.path} is a repository of its own: name a folder that holds nothing else"
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             ignore = self.path / ".gitignore"

@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 
 from reconciler.errors import Misuse
 from reconciler.settings import DataFolder, environment
+from tests.conftest import Repo
 
 
 def test_what_the_openai_sdk_would_pick_up_is_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +94,12 @@ def test_a_key_that_was_not_written_is_none(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "api-key").write_text("\n")
     with pytest.raises(Misuse, match=r"api-key is empty: restore it"):
         folder.make_key()
+
+
+def test_the_top_of_a_repository_is_no_data_folder(repo: Repo) -> None:
+    with pytest.raises(Misuse, match="name a folder that holds nothing else"):
+        DataFolder(repo.root).make()
+    assert not (repo.root / ".gitignore").exists()
 
 
 def test_a_data_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
