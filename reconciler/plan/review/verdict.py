@@ -25,8 +25,8 @@ _CALLED: Final = {
     "retiring-model": ("a chosen model is about to go", "{} chosen models are about to go"),
     "key-source": ("a key comes from elsewhere", "{} keys come from elsewhere"),
     "fallback": ("a fallback changes", "{} fallbacks change"),
+    "conflict": ("what was changed on the target is overwritten", "{} fields changed on the target are overwritten"),
 }
-
 
 _ROUTES: Final = {
     "unanswered": "messages are answered by nobody any more",

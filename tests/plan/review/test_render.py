@@ -282,9 +282,11 @@ def test_long_lines_are_shortened_where_nothing_differs() -> None:
         (review(part(talks=(talk("x", "broken", Ran(result="failed")),) * 2)), "broken", ("2 Conversations fail",)),
         (review(part(refused=(Refusal(reason="no"),))), "broken", ("a gate would refuse to apply it: no",)),
         (review(part(risks=(Risk(rule="new", level="human", ref=A, message="x"),) * 2)), "human", ("2 × new",)),
+        (review(part(risks=(Risk(rule="conflict", level="human", ref=A, message="x"),))), "human",
+         ("what was changed on the target is overwritten",)),
         (review(replay=Replay(file="f", chats=1, turns=1)), "fine", ()),
     ],
-    ids=["nothing", "no change", "head", "base", "human talk", "talks", "gate", "unknown rule", "replay"],
+    ids=["nothing", "no change", "head", "base", "human talk", "talks", "gate", "unknown rule", "conflict", "replay"],
 )  # fmt: skip
 def test_verdicts(given: Review, expected: str, said: tuple[str, ...]) -> None:
     decided, reasons = verdict(given)
