@@ -31,7 +31,14 @@ from reconciler.runtime.turns import Engine
 from reconciler.runtime.wire import Wire
 from reconciler.store.sqlite import open_store
 
-_WIRE: Final[dict[str, Any]] = {"http": Wire, "log_config": None, "access_log": False, "server_header": False}
+_WIRE: Final[dict[str, Any]] = {
+    "http": Wire,
+    "ws": "none",
+    "log_config": None,
+    "log_level": "error",  # what strangers send that is no request is no line of the log
+    "access_log": False,
+    "server_header": False,
+}
 _GRACE: Final = 30.0  # seconds that running turns have to finish once the process is told to stop
 
 
