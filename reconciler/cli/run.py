@@ -20,9 +20,9 @@ from reconciler.errors import Misuse
 
 if TYPE_CHECKING:
     from reconciler.desired.remote import Clone
-    from reconciler.model import Account, Target
+    from reconciler.model import Account
     from reconciler.reconcile.course import Closing
-    from reconciler.reconcile.once import Ended
+    from reconciler.reconcile.once import Ended, Wanted
     from reconciler.settings import DataFolder
 
 _SHOWN: Final = 20  # changes of a pass; `show` has them all
@@ -76,11 +76,8 @@ async def _run(
     if until_stdin_closes:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
 
-    def connected(target: Target) -> Closing:
-        from reconciler.desired.config import read_config
-
-        repository = context.source
-        return connect(target, read_config(repository, repository.resolve("HEAD")).name, parallel)
+    def connected(wanted: Wanted) -> Closing:
+        return connect(wanted.target, wanted.desired.source, parallel)
 
     opened = asyncio.create_task(door(stop)) if door is not None else None
     try:
@@ -89,14 +86,15 @@ async def _run(
         if stop.is_set():
             return
         here = Site(context.source, context.environment.variables, folder.documents)
-        names = names or tuple(one.name for one in commit_of(here.repository, None)[1].targets)
+        declared = tuple(one.name for one in commit_of(here.repository, None)[1].targets)
         async with announcing(here.repository, folder, _Teller()) as told:
             await run_loop(
                 here,
                 folder.path,
-                names,
+                names or declared,
                 connected,
                 stop=stop,
+                declared=not names,
                 parallel=parallel,
                 told=told,
                 clone=clone,

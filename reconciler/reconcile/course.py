@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -20,12 +20,12 @@ import msgspec
 
 from reconciler.desired.times import after, cron
 from reconciler.errors import Unavailable
-from reconciler.model import Desired, Live, Ref, Sync, Target
+from reconciler.model import Desired, Live, Ref, Sync
 from reconciler.plan.order import Step
 from reconciler.reconcile.apply import Reach, Together
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import one_pass
-from reconciler.reconcile.once import Ended, Site
+from reconciler.reconcile.once import Ended, Site, Wanted
 from reconciler.reconcile.passes import Ask, Memory, closed, run_pass
 from reconciler.reconcile.targets import GOOD
 from reconciler.reconcile.tries import ATTEMPTS
@@ -45,7 +45,7 @@ class Closing(Reach, Protocol):
     async def close(self) -> None: ...
 
 
-Connect = Callable[[Target], Closing]
+Connect = Callable[[Wanted], Closing]
 Told = Callable[[str, Ended], None]
 
 
@@ -68,6 +68,7 @@ class Course:
         self._running, self._name = running, name
         self._memory = Memory()
         self._reach: Closing | None = None
+        self._place: tuple[object, ...] = ()  # what the connection is to
         self._sync = Sync()
         self._failures = self._stale = 0
         self._began = asyncio.get_running_loop().time()
@@ -170,10 +171,16 @@ class Course:
             return "retry" if self._failures else "interval"
         return None
 
-    def _open(self) -> Closing:
+    async def _open(self) -> Closing:
+        """The connection to the target as the commit in force names it: another address, key or source is another."""
+        wanted = self._memory.wanted
+        assert wanted is not None
+        target = wanted.target
+        place = (target.type, target.url, target.api_key, target.here, wanted.desired.source)
+        if self._place != place:
+            await self.close()
         if self._reach is None:
-            assert self._memory.wanted is not None
-            self._reach = self._running.connect(self._memory.wanted.target)
+            self._reach, self._place = self._running.connect(wanted), place
         return self._reach
 
     def _has_read(self) -> None:
@@ -222,22 +229,25 @@ class Course:
 
 
 class _Late:
-    """A target that is connected to when it is first needed: its address is in the commit that a pass reads. `read` is
+    """A target that is connected to when it is first read: its address is in the commit that a pass reads. `read` is
     told when it has been read."""
 
-    def __init__(self, connect: Callable[[], Reach], read: Callable[[], None]) -> None:
+    def __init__(self, connect: Callable[[], Awaitable[Reach]], read: Callable[[], None]) -> None:
         self._connect, self._read = connect, read
+        self._reach: Reach | None = None
 
     async def read(self, known_version: str | None = None) -> Live | None:
-        found = await self._connect().read(known_version)
+        self._reach = await self._connect()
+        found = await self._reach.read(known_version)
         self._read()
         return found
 
     async def perform(self, step: Step, ids: Mapping[Ref, str]) -> str | None:
-        return await self._connect().perform(step, ids)
+        assert self._reach is not None
+        return await self._reach.perform(step, ids)
 
     @property
     def together(self) -> Together | None:
         """Many steps at once, where the target takes them."""
-        found: Together | None = getattr(self._connect(), "together", None)
+        found: Together | None = getattr(self._reach, "together", None)
         return found

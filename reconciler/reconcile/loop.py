@@ -41,8 +41,10 @@ async def run_loop(
     told: Told | None = None,
     clone: Clone | None = None,
     ask_models: Ask | None = None,
+    declared: bool = False,
 ) -> None:
-    """Runs passes of `targets` until `stop` is set; running steps end first, if they do so soon.
+    """Runs passes of `targets` until `stop` is set; running steps end first, if they do so soon. `declared`: from then
+    on those that the desired commit declares.
 
     `connect` makes a target's connection anew after it did not answer, in case its address changed. `told` hears of
     each pass as it ends, with its plan and commit. `clone` is what is fetched, where `site` is a remote's. `ask_models`
@@ -56,7 +58,7 @@ async def run_loop(
             site=site, data=data, history=history, connect=connect, stop=stop, parallel=parallel, told=told
         )
         follower = Follower(clone, data, history, wake.set) if clone is not None else None
-        lanes = [_Lane(Course(running, name), heads, follower, wake) for name in targets]
+        lanes: dict[str, _Lane] = {}
         models = Models(history, ask_models) if ask_models is not None else None
         door = knocked(data)
         helpers = [asyncio.create_task(follow(site.repository, data, wake)), asyncio.create_task(_end(stop, wake))]
@@ -65,16 +67,21 @@ async def run_loop(
                 if follower is not None:
                     if door != (door := knocked(data)):
                         follower.poke()
-                    follower.look(frozenset(number for lane in lanes for number in lane.course.asked()))
+                    follower.look(frozenset(number for lane in lanes.values() for number in lane.course.asked()))
                 heads.forget()
-                for lane in lanes:
-                    lane.look()
+                names = heads.targets(targets) if declared else targets
+                for name in [name for name, lane in lanes.items() if name not in names and not lane.runs]:
+                    await lanes.pop(name).close()
+                for name in names:
+                    if name not in lanes:
+                        lanes[name] = _Lane(name, running, heads, follower, wake)
+                    lanes[name].look()
                 if models is not None:
                     with contextlib.suppress(Unavailable):  # the records cannot be written, of which the passes tell
-                        models.look((lane.course.name, lane.course.desired) for lane in lanes)
-                left = [lane.left() for lane in lanes]
+                        models.look((name, lane.course.desired) for name, lane in lanes.items())
+                left = [lane.left() for lane in lanes.values()]
                 await wake.wait(min([*left, follower.left()] if follower is not None else left))
-            await asyncio.gather(*(lane.end() for lane in lanes))
+            await asyncio.gather(*(lane.end() for lane in lanes.values()))
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -85,23 +92,28 @@ async def run_loop(
                 await follower.close()
             if models is not None:
                 await models.close()
-            for lane in lanes:
+            for lane in lanes.values():
                 await lane.close()
 
 
 class _Lane:
     """The passes of one target: one after the other, beside those of other targets, which never wait for them."""
 
-    def __init__(self, course: Course, heads: _Heads, follower: Follower | None, wake: Wake) -> None:
-        self.course = course
+    def __init__(self, name: str, running: Running, heads: _Heads, follower: Follower | None, wake: Wake) -> None:
+        self.course = Course(running, name)
         self._heads, self._follower, self._wake = heads, follower, wake
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def runs(self) -> bool:
+        """Whether a pass runs."""
+        return self._task is not None and not self._task.done()
+
     def look(self) -> None:
         """Begins a pass if one is due and none runs, whose end wakes the loop. Raises what the last one raised."""
+        if self.runs:
+            return
         if self._task is not None:
-            if not self._task.done():
-                return
             self._task.result()
             self._task = None
         if (trigger := self.course.due(self._heads.commit())) is not None:
@@ -151,6 +163,7 @@ class _Heads:
         self._head = ""
         self._ref = "HEAD"
         self._now: str | None = None
+        self._read: tuple[str, tuple[str, ...]] = ("", ())  # a commit and its targets
 
     def forget(self) -> None:
         self._now = None
@@ -169,6 +182,15 @@ class _Heads:
                 self._head = ""
                 return None
         return self._now
+
+    def targets(self, otherwise: tuple[str, ...]) -> tuple[str, ...]:
+        """The targets that the desired commit declares; where it cannot be read, the last one's, or `otherwise`."""
+        commit = self.commit()
+        if commit is not None and commit != self._read[0]:
+            with contextlib.suppress(ReconcilerError):
+                declared = read_config(self._site.repository, commit).targets
+                self._read = (commit, tuple(target.name for target in declared))
+        return self._read[1] or otherwise
 
 
 def _ref(repository: Repository, head: str) -> str:

@@ -43,10 +43,12 @@ async def looping(
     connect: Callable[[Any], Any],
     told: list[Ended] | None = None,
     targets: tuple[str, ...] = ("local",),
+    declared: bool = False,
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
     ends = told if told is not None else []
-    task = asyncio.create_task(run_loop(site, data, targets, connect, stop=stop, told=lambda _, one: ends.append(one)))
+    running = run_loop(site, data, targets, connect, stop=stop, told=lambda _, one: ends.append(one), declared=declared)
+    task = asyncio.create_task(running)
     try:
         yield
     finally:
@@ -236,7 +238,7 @@ async def test_a_target_that_never_answers_delays_no_other_one(
     slow, well, told = Hanging(), InMemory(Model()), list[Ended]()
     reaches = {"slow": slow, "well": well}
     with History(data / "loop.db") as history:
-        async with looping(site, data, lambda target: reaches[target.name], told, ("slow", "well")):
+        async with looping(site, data, lambda wanted: reaches[wanted.target.name], told, ("slow", "well")):
             await until(lambda: bots(well.model) == {"a": 1} and slow.asked.is_set())
             repo.commit(fleet(a=bot_file("a", 2)))
             await until(lambda: bots(well.model) == {"a": 2})
@@ -249,6 +251,32 @@ async def test_a_target_that_never_answers_delays_no_other_one(
         # Being told to stop it did not wait for an answer, and nothing is said of a pass that had not begun.
         assert [one.target for one in history.targets.all()] == ["well"]
         assert {one.target for one in history.passes()} == {"well"}
+
+
+async def test_a_commit_may_name_another_address_and_other_targets(repo: Repo, site: Site, data: Path) -> None:
+    def config(**targets: int) -> str:
+        lines = (f"  {name}: {{type: runtime, url: 'http://127.0.0.1:{port}'}}\n" for name, port in targets.items())
+        return "apiVersion: reconciler/v1\nkind: Config\nsync: {interval: 1h}\ntargets:\n" + "".join(lines)
+
+    models = [Model(), Model(), Model()]
+    repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": config(one=0)})
+
+    def connect(wanted: Any) -> Any:
+        return InMemory(models[int(wanted.target.url[-1])])
+
+    told = list[Ended]()
+    async with looping(site, data, connect, told, ("one",), declared=True):
+        await until(lambda: bots(models[0]) == {"a": 1})
+        repo.commit({**fleet(a=bot_file("a", 2)), "reconciler.yaml": config(one=1)})
+        await until(lambda: bots(models[1]) == {"a": 2})
+        repo.commit({"reconciler.yaml": config(one=1, two=2)})
+        await until(lambda: bots(models[2]) == {"a": 2})
+        repo.commit({**fleet(a=bot_file("a", 3)), "reconciler.yaml": config(two=2)})
+        await until(lambda: bots(models[2]) == {"a": 3})
+        last = repo.commit({"reconciler.yaml": "nonsense: ["})
+        await until(lambda: told[-1].outcome == "invalid" and told[-1].commit == last)
+    assert bots(models[0]) == {"a": 1}  # the address that it was at before is left alone
+    assert bots(models[1]) == {"a": 2}
 
 
 async def test_calls_that_never_end_do_not_keep_the_loop_from_ending(

@@ -125,7 +125,7 @@ async def test_what_a_target_does_not_delete_and_does_not_put_back(repo: Repo, s
     repo.commit({**fleet(a=bot_file("a", 1), b=bot_file("b", 1)), "reconciler.yaml": config})
     reaches = {name: Refusing() for name in ("keeps", "heals")}
     with History(data / "loop.db") as history:
-        async with looping(site, data, lambda target: reaches[target.name], targets=("keeps", "heals")):
+        async with looping(site, data, lambda wanted: reaches[wanted.target.name], targets=("keeps", "heals")):
             await until(lambda: all(bots(reach.model) == {"a": 1, "b": 1} for reach in reaches.values()))
             for reach in reaches.values():
                 row = next(row for row in reach.model.rows.values() if row["label"] == "a")
