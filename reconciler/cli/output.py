@@ -31,17 +31,21 @@ class Format(StrEnum):
 class _Outlasting:
     """A stream whose reader may go: from then on what is written goes nowhere."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def write(self, text: str) -> int:
+    @property
+    def buffer(self) -> _Outlasting:
+        return _Outlasting(self._stream.buffer)
+
+    def write(self, data: str | bytes) -> int:
         try:
-            return self._stream.write(text)
+            return int(self._stream.write(data))
         except BrokenPipeError:
-            return self._let_go(len(text))
+            return self._let_go(len(data))
 
     def flush(self) -> None:
         try:

@@ -87,6 +87,8 @@ def test_whoever_stops_reading_does_not_end_the_command(monkeypatch: pytest.Monk
         assert ended("plan", "--nope") == 64
         assert ended("validate", "nope") == 64
         assert sys.stdout is closed
+        with output.outlasting_readers():
+            assert sys.stdout.buffer.write(b"x" * 100_000) == 100_000
 
 
 def test_ctrl_c_while_a_command_is_still_loading_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
