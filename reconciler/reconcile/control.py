@@ -133,10 +133,15 @@ class Control:
             return Asked(request, target, history.one(number) if number is not None else None)
 
     async def suspend(self, target: str, reason: str) -> Suspended:
-        """Holds a target once the running pass has ended. Raises Unavailable where it does not end."""
+        """Holds a target, and waits for the running pass to end. Raises Unavailable where it does not: the target is
+        held from the next pass on."""
         with self._history() as history:
-            async with one_pass(self._data, target, _PATIENCE):
-                history.holds.suspend(target, reason)
+            history.holds.suspend(target, reason)
+            try:
+                async with one_pass(self._data, target, _PATIENCE):
+                    pass
+            except Unavailable as error:
+                raise Unavailable(f"{target} is suspended from the next pass on; but {error}") from error
             held = history.holds.suspended(target)
             assert held is not None
             return held

@@ -66,7 +66,7 @@ async def _held(path: Path, patience: float, otherwise: str) -> AsyncIterator[No
         deadline = asyncio.get_running_loop().time() + patience
         while not _taken(file):
             if asyncio.get_running_loop().time() > deadline:
-                raise Unavailable(f"{otherwise} for {patience:.0f} s: try again later")
+                raise Unavailable(f"{otherwise} for {patience:.0f} s and has not ended")
             await asyncio.sleep(_POLL)
         yield
 
