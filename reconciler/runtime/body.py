@@ -194,9 +194,10 @@ def _form(content: bytes, schema: str) -> Fields:
         if name not in fields_of(schema):
             continue
         _readable(name, text)
-        kinds = list(_kinds(shape.field(schema, name)))
+        field = shape.field(schema, name)
+        kinds = list(_kinds(field))
         if "array" in kinds:
-            found.setdefault(name, []).append(text)
+            found.setdefault(name, []).append(_typed(text, list(_kinds(shape.resolved(field.get("items", {}))))))
         elif name in found:
             raise Rejected(400, f"{name!r} is given twice")
         else:

@@ -243,10 +243,17 @@ def test_a_form_is_read_as_its_schema_wants(client: httpx.Client, tenant: Tenant
     form = {key: str(value).lower() if isinstance(value, bool) else str(value) for key, value in BOT.items()}
     answer = client.post(
         f"/openai/create/{tenant.name}",
-        data={**form, "systemMessages[]": ["a", "b"], "temperature": "0.5", "foo": "bar"},
+        data={
+            **form,
+            "systemMessages[]": ["a", "b"],
+            "tools[0]": '{"type": "function", "name": "check_table"}',
+            "temperature": "0.5",
+            "foo": "bar",
+        },
     )
     assert answer.status_code == 201, answer.text
     row = answer.json()
+    assert row["tools"] == [{"type": "function", "name": "check_table"}]
     assert (row["enabled"], row["maxTokens"], row["temperature"]) == (True, 300, 0.5)
     assert row["systemMessages"] == ["a", "b"]
     for twice in ("model=a&model=b", "maxTokens=x&temperature=nan"):
