@@ -123,7 +123,8 @@ def spaces() -> Ranges:
 
 @lru_cache(4096)
 def cost(char: str) -> int:
-    """How unpleasant a character is to read in an example: small letters least."""
+    """How unpleasant a character is to read in an example: small letters least, and one that stands for a small letter
+    (`ſ`, which `(?i)s` takes too) more than two of them."""
     if "a" <= char <= "z":
         return 10
     if char == " ":
@@ -136,9 +137,9 @@ def cost(char: str) -> int:
         return 18
     category = unicodedata.category(char)
     if category[0] == "L":
-        return 20 if char < "\u0250" and char.islower() else 22 if char < "\u0530" else 24 if char < "\u2000" else 30
+        return 32 if char < "\u0250" and char.islower() else 34 if char < "\u0530" else 36 if char < "\u2000" else 42
     if category[0] in "NPS":
-        return 35
+        return 47
     if category[0] == "M":
         return 60
     return 120 if category == "Cn" else 90

@@ -374,3 +374,20 @@ def test_whatever_the_bounds_no_claim_is_made_that_more_work_would_take_back() -
         pairs = {(one.before, one.after) for one in whole.moved}
         assert {(one.before, one.after) for one in found.moved} <= pairs
         assert found.not_proven or (len(found.moved), len(found.unreachable)) == (len(pairs), len(whole.unreachable))
+
+
+def test_that_a_trigger_became_narrower_is_proven_once_and_not_for_each_bot() -> None:
+    others = {f"bot-{n}": keyword("contains", f"word {n}") for n in range(12)}
+    before, after = (
+        {**others, "one": keyword("regex", value)} for value in (r"(?i)\bbooks\b", r"(?i)please \bbooks\b")
+    )
+    found = change(before, after)
+    assert found.not_proven == ()
+    assert {(one.before, one.after) for one in found.moved} == {("one", name) for name in (None, *others)}
+    assert found.states < 300  # each pair by itself: 1,337
+
+
+def test_an_example_is_of_letters_that_people_write() -> None:
+    found = change({"word": keyword("contains", "menu")}, {"one": keyword("regex", r"(?i)\bbooks\b.*3")})
+    messages = {one.before: one.message for one in found.moved}
+    assert messages == {None: "books 3", "word": "menu books 3"}  # not `bookſ3`, which is shorter and taken as well
