@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -18,7 +19,8 @@ from reconciler.store.chats import Chats
 from reconciler.store.outbox import Push
 
 BATCH: Final = 500  # messages said in one transaction
-POSTS: Final = 50  # at once
+POSTS: Final = 200  # at once
+EACH: Final = 20  # of these to one instance's webhook
 ATTEMPTS: Final = 8  # of one push, over about two minutes
 
 
@@ -52,6 +54,7 @@ class Sender:
         self._lines, self._chats, self._notices, self._post = lines, chats, notices, post
         self._log, self._clock, self._pause = log, clock, pause
         self._posting: dict[int, asyncio.Task[None]] = {}
+        self._posts: Counter[str] = Counter()  # of each instance
         self.said, self.posted = asyncio.Event(), asyncio.Event()  # wakes of the two loops
 
     async def say(self) -> float | None:
@@ -70,11 +73,20 @@ class Sender:
         return None if due is None else max(0.0, due - self._clock())
 
     async def push(self) -> float | None:
-        """Starts posting what is due, the oldest of each chat."""
-        now = self._clock()
-        pushes, due = await self._chats.due_pushes(now, POSTS + len(self._posting))
-        for push in pushes:
-            if len(self._posting) < POSTS and push.seq not in self._posting:
+        """Starts posting what is due, the oldest of each chat. An instance whose webhook takes its time holds up no
+        other: it has only so many posts at once."""
+        now, more = self._clock(), True
+        while more:
+            busy = {one for one, posts in self._posts.items() if posts >= EACH}
+            pushes, due = await self._chats.due_pushes(now, POSTS + len(self._posting), busy)
+            more = False
+            for push in pushes:
+                if len(self._posting) >= POSTS or push.seq in self._posting:
+                    continue
+                if self._posts[push.instance_id] >= EACH:  # it got busy just now: others may be due behind it
+                    more = True
+                    continue
+                self._posts[push.instance_id] += 1
                 self._posting[push.seq] = asyncio.create_task(self._carry(push))
         return None if due is None else max(0.0, due - self._clock())
 
@@ -117,4 +129,7 @@ class Sender:
             self._log.error("a push could not be written down", why=repr(error), message=push.id)
         finally:
             del self._posting[push.seq]
+            self._posts[push.instance_id] -= 1
+            if not self._posts[push.instance_id]:
+                del self._posts[push.instance_id]
             self.posted.set()

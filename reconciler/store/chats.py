@@ -211,9 +211,11 @@ class Chats:
         """As `outbox.say`."""
         return await self._db.write(lambda connection: outbox.say(connection, hooked, now, limit, off))
 
-    async def due_pushes(self, now: float, limit: int) -> tuple[list[outbox.Push], float | None]:
+    async def due_pushes(
+        self, now: float, limit: int, busy: Collection[str] = ()
+    ) -> tuple[list[outbox.Push], float | None]:
         """As `outbox.due_pushes`."""
-        return await self._db.read(lambda connection: outbox.due_pushes(connection, now, limit))
+        return await self._db.read(lambda connection: outbox.due_pushes(connection, now, limit, busy))
 
     async def end_push(self, seq: int, again_at: float | None, now: float, carried_as: str | None = None) -> None:
         """As `outbox.end_push`."""

@@ -145,14 +145,17 @@ def add_push(
     )
 
 
-def due_pushes(connection: sqlite3.Connection, now: float, limit: int) -> tuple[list[Push], float | None]:
-    """The pushes that may be posted now, only the oldest of each chat; and when the next one is due after now."""
+def due_pushes(
+    connection: sqlite3.Connection, now: float, limit: int, busy: Collection[str] = ()
+) -> tuple[list[Push], float | None]:
+    """The pushes that may be posted now, only the oldest of each chat, none of the instances that are `busy`; and when
+    the next one is due after now."""
     rows = connection.execute(
         "SELECT seq, instance_id, jid, id, text, at, attempts, media_url FROM pushes p WHERE due_at <= ?"
-        " AND NOT EXISTS (SELECT 1 FROM pushes q"
+        " AND instance_id NOT IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM pushes q"
         " WHERE q.instance_id = p.instance_id AND q.jid = p.jid AND q.seq < p.seq)"
         " ORDER BY due_at, seq LIMIT ?",
-        (now, limit),
+        (now, msgspec.json.encode(list(busy)).decode(), limit),
     ).fetchall()
     later = connection.execute("SELECT min(due_at) FROM pushes WHERE due_at > ?", (now,)).fetchone()[0]
     return [Push(*row) for row in rows], later

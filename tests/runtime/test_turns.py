@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
+import msgspec
 import pytest
 
 from reconciler.errors import Unavailable
 from reconciler.llm.answer import Answer, ModelFailed
 from reconciler.runtime.channels.push import NotTaken
 from reconciler.runtime.sending import ATTEMPTS as PUSHES
+from reconciler.runtime.sending import EACH, POSTS
 from reconciler.runtime.turns import ATTEMPTS
 from tests.store.standing import Stand
 from tests.talk.rows import bot, everyone, keyword, line
@@ -471,6 +474,37 @@ async def test_push_is_given_up(stand):
         await stand.work()
     assert stand.posted == []
     assert stand.refusals == []
+
+
+async def test_a_webhook_that_hangs_holds_up_no_other_instance(stand):
+    for name in ("hangs", "works"):
+        whole = line(everyone(f"of {name}", instance_id=name, debounce_time=0, delay_message=0))
+        row = msgspec.structs.replace(whole.instance, id=name, webhook=f"http://{name}")
+        await stand.lines.put(msgspec.structs.replace(whole, instance=row))
+    never, posted = asyncio.Event(), Counter()
+
+    async def post(instance, push):
+        posted[instance.id] += 1
+        if instance.id == "hangs":
+            await never.wait()
+
+    stand.post = post
+    for name, chats in (("hangs", 3 * POSTS), ("works", 2 * EACH)):
+        for number in range(chats):
+            await stand.hear("hi", jid=f"c{number}", instance_id=name)
+    while await stand.engine.claim() == 0:
+        await stand.engine.idle()
+    await stand.engine.idle()
+    while await stand.engine.sender.say() == 0:
+        pass
+
+    async def others():
+        await stand.engine.sender.push()
+        return posted["works"] == 2 * EACH
+
+    await polled(others)
+    assert posted["hangs"] == EACH
+    await stand.engine.sender.stop(wait=False)
 
 
 async def test_a_lease_that_ran_out_cannot_write(stand):

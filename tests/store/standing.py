@@ -109,7 +109,7 @@ class Stand:
     async def hear(self, text: str | None, id: str | None = None, jid: str = "ana", **fields) -> bool:
         message = Heard(
             id=id or self.fresh(),
-            instance_id="inst",
+            instance_id=fields.pop("instance_id", "inst"),
             jid=jid,
             from_me=fields.pop("from_me", False),
             push_name=fields.pop("push_name", "Ana"),
