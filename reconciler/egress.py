@@ -107,7 +107,8 @@ def forbidden(error: BaseException) -> str | None:
 
 
 def transport(http: ModuleType, core: ModuleType, gate: Gate, most: int, **options: Any) -> Any:
-    """A transport for an AsyncClient that connects through `gate` and reads `most` bytes of an answer.
+    """A transport for an AsyncClient that connects through `gate` and reads `most` bytes of an answer. Without `limits`
+    among the options it opens 100 connections at most, whoever they lead to: one address that hangs takes them all.
 
     `http` and `core` are httpx and httpcore, or httpx2 and httpcore2: two clients of one make. Answers are asked for
     and taken uncompressed, so that the bound holds for what is unpacked too. Raises the clients' own errors.

@@ -48,7 +48,7 @@ class Files:
         import httpx
 
         if self._http is None:
-            through = transport(httpx, httpcore, self._gate, BYTES + 1)
+            through = transport(httpx, httpcore, self._gate, BYTES + 1, limits=httpx.Limits(max_connections=2000))
             self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False, transport=through)
         try:
             async with self._http.stream("GET", url) as response:

@@ -63,7 +63,7 @@ class Functions:
         import httpx
 
         if self._http is None:
-            through = transport(httpx, httpcore, self._gate, 2 * BYTES)
+            through = transport(httpx, httpcore, self._gate, 2 * BYTES, limits=httpx.Limits(max_connections=2000))
             self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False, transport=through)
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:

@@ -394,6 +394,19 @@ async def test_an_account_that_keeps_failing_is_left_alone(fake, monkeypatch):
     await models.close()
 
 
+async def test_a_function_that_hangs_takes_no_connection_of_another(models, fake):
+    async with fake_openai() as hangs, asyncio.timeout(30):
+        hangs.answers, fake.answers = ["hang"], [(200, {}, {"free": 3})]
+        calls = models._functions
+        hanging = [asyncio.create_task(calls.call(request(function_url=hangs.url), "f", "{}", n)) for n in range(120)]
+        while len(hangs.seen) < 100:  # noqa: ASYNC110 - a fake server has no event for it
+            await asyncio.sleep(0.01)
+        assert await calls.call(request(function_url=fake.url), "f", "{}", 0) == ('{"free":3}', False)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+
 async def test_attempts_are_bounded(models, fake):
     fake.answers = [error(503)]
     with pytest.raises(ModelFailed, match="503"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from reconciler.egress import Gate
@@ -87,6 +89,20 @@ async def test_no_address(address):
     with pytest.raises(NotTaken) as caught:
         await post(address)
     assert caught.value.final
+
+
+async def test_an_address_that_hangs_takes_no_connection_of_another():
+    webhooks = Webhooks(60.0, gate=Gate(["127.0.0.1"]))
+    async with fake_openai() as hangs, fake_openai() as taker, asyncio.timeout(30):
+        hangs.answers, taker.answers = ["hang"], [(200, {}, {})]
+        hanging = [asyncio.create_task(webhooks.post(instance(hangs.url), PUSH)) for _ in range(120)]
+        while len(hangs.seen) < 100:  # noqa: ASYNC110 - a fake server has no event for it
+            await asyncio.sleep(0.01)
+        await webhooks.post(instance(taker.url), PUSH)
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+    await webhooks.close()
 
 
 async def test_closing_without_a_post():

@@ -48,7 +48,7 @@ class Webhooks:
         import httpx
 
         if self._http is None:
-            through = transport(httpx, httpcore, self._gate, _BYTES)
+            through = transport(httpx, httpcore, self._gate, _BYTES, limits=httpx.Limits(max_connections=2000))
             self._http = httpx.AsyncClient(
                 timeout=self._seconds, follow_redirects=False, trust_env=False, transport=through
             )
