@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,19 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import Format, put, put_json, say
-from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, allowed, connect, labels, print_plan, site
+from reconciler.cli.site import (
+    Allow,
+    InstanceName,
+    Ref,
+    Select,
+    TargetName,
+    allowed,
+    connect,
+    labels,
+    print_plan,
+    site,
+    stop_on_signals,
+)
 from reconciler.errors import InvalidBots, Misuse, PlanRefused, ReconcilerError, Refusal, Unavailable
 
 if TYPE_CHECKING:
@@ -183,8 +194,7 @@ class Apply:
                     gate(plan, self._allow, wanted.target.gates)
                 self._agreed()
                 whole, stop = self._whole and instance is None and not selected, asyncio.Event()
-                for number in (signal.SIGINT, signal.SIGTERM):
-                    asyncio.get_running_loop().add_signal_handler(number, stop.set)
+                stop_on_signals(stop)
                 with _Progress(len(plan.changes)) as progress:
                     ended = await carry_out(
                         plan,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -15,7 +14,7 @@ import typer
 from reconciler.cli.announcing import announcing
 from reconciler.cli.context import context
 from reconciler.cli.output import say
-from reconciler.cli.site import Repo, connect
+from reconciler.cli.site import Repo, connect, stop_on_signals
 from reconciler.errors import Misuse
 
 if TYPE_CHECKING:
@@ -49,7 +48,8 @@ def run(
     """The reconcile loop alone: what is committed is what runs on the targets, until it is told to stop.
 
     A pass is made at the start, when a commit comes, when `reconciler sync` asks, and when the interval ends. On
-    Ctrl-C or SIGTERM the running step ends first. With `--repo` the commits are those of a remote repository.
+    Ctrl-C or SIGTERM running steps end first, for ten seconds at most; a second one ends it at once. With `--repo` the
+    commits are those of a remote repository.
 
     Examples:
 
@@ -71,8 +71,7 @@ async def _run(
 
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
     if until_stdin_closes:
         threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
 

@@ -11,6 +11,8 @@ from reconciler.cli.context import context
 from reconciler.errors import InvalidBots, Misuse, Unavailable
 
 if TYPE_CHECKING:
+    import asyncio
+
     from reconciler.model import Plan, Target
     from reconciler.plan.render import Tone
     from reconciler.reconcile.course import Closing
@@ -71,6 +73,23 @@ def connect(target: Target, source: str, parallel: int = 10) -> Closing:
     from reconciler.live.runtime import Runtime
 
     return Runtime(url, key, source=source, key_source=named, parallel=parallel)
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Sets `stop` on the first SIGINT or SIGTERM, which lets what is under way end; the second ends the process at
+    once, as a kill would: the next pass goes on from there."""
+    import asyncio
+    import signal
+
+    loop, numbers = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
+
+    def told() -> None:
+        stop.set()
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+    for number in numbers:
+        loop.add_signal_handler(number, told)
 
 
 def labels(select: Sequence[str] | None) -> dict[str, str]:

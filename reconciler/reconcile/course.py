@@ -139,9 +139,13 @@ class Course:
                 parallel=self._running.parallel,
                 stop=self._running.stop,
             )
-            ended = await run_pass(
-                self._running.site, history, self._name, _Late(self._open, self._has_read), self._memory, ask
-            )
+            try:
+                ended = await run_pass(
+                    self._running.site, history, self._name, _Late(self._open, self._has_read), self._memory, ask
+                )
+            except asyncio.CancelledError:
+                history.interrupted(self._name)
+                raise
         if ended.number is not None:
             history.requests.answer([rollback[0]] if rollback else asked, self._name, ended.number)
         self._first = False

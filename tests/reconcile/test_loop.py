@@ -289,7 +289,7 @@ async def test_calls_that_never_end_do_not_keep_the_loop_from_ending(
         await asyncio.wait_for(stuck.asked.wait(), 30)
     with History(data / "loop.db") as history:
         (one,) = history.passes()
-        assert (one.outcome, history.steps(one.id)[0].outcome) == ("running", "started")
+        assert (one.outcome, history.steps(one.id)[0].outcome) == ("interrupted", "started")
         well, told = InMemory(Model()), list[Ended]()
         async with looping(site, data, lambda target: well, told):
             await until(lambda: told)
