@@ -146,12 +146,26 @@ class _Dispatch:
         limits, address = self.served.limits, _address(request)
         if wait := limits.tries(address, key):
             return too_many(wait)
+        if guessed == "body":
+            return await self._guessed(request, endpoint, address)
         response = await self._known(request, endpoint)
         if response.status_code != 401:
-            if guessed != "body":
-                limits.right(address, key)
+            limits.right(address, key)
         elif guessed is not None or self.served.keys.found(request) is None:
             limits.wrong(address)
+        return response
+
+    async def _guessed(self, request: Request, endpoint: Endpoint | None, address: str) -> Response:
+        """A key in the body counts as wrong until it is found right: while one body is on its way, others come."""
+        limits = self.served.limits
+        limits.wrong(address)
+        right = True
+        try:
+            response = await self._known(request, endpoint)
+            right = response.status_code != 401
+        finally:
+            if right:  # or no key at all: what was sent could not be read
+                limits.pardon(address)
         return response
 
     async def _known(self, request: Request, endpoint: Endpoint | None) -> Response:

@@ -43,6 +43,11 @@ class Buckets:
         if len(self._levels) > _KEPT:
             self._levels.popitem(last=False)
 
+    def give(self, name: Hashable) -> None:
+        """Gives one back that was taken."""
+        if name in self._levels:
+            self._levels[name] = min(self.burst, self._level(name) + 1.0), self._clock()
+
     def _level(self, name: Hashable) -> float:
         level, at = self._levels.get(name, (self.burst, self._clock()))
         return min(self.burst, level + (self._clock() - at) * self.rate)
@@ -79,6 +84,10 @@ class Limits:
     def wrong(self, address: str) -> None:
         """A key from this address was wrong."""
         self._failures.take(_network(address))
+
+    def pardon(self, address: str) -> None:
+        """What was counted as wrong from this address was not."""
+        self._failures.give(_network(address))
 
     def right(self, address: str, key: str) -> None:
         """A key from this address was right."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,8 @@ import pytest
 from reconciler.runtime import limits as module
 from reconciler.runtime.limits import Buckets, Limits
 from tests.runtime.conftest import KEY, Server
+
+JSON = {"Content-Type": "application/json"}
 
 
 class Clock:
@@ -36,6 +39,22 @@ def test_a_bucket() -> None:
     assert taken == 50
     clock.now += 3600
     assert buckets.wait("a") == 0
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    buckets = Buckets(1, 2, Clock())
+    buckets.give("a")
+    buckets.take("a")
+    buckets.take("a")
+    assert buckets.wait("a") == 1
+    buckets.give("a")
+    assert buckets.wait("a") == 0
+    buckets.give("a")
+    buckets.give("a")
+    for _ in range(2):
+        assert buckets.wait("a") == 0
+        buckets.take("a")
+    assert buckets.wait("a") == 1
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,3 +150,26 @@ def test_guessing(limited: Server, how: str) -> None:
         # Who worked from here before goes on working; a right key that is new here has to wait.
         assert client.get("/fleet", headers={"apikey": KEY}).status_code == 200
         assert client.post("/console/login", json={"key": KEY}).status_code == 429
+
+
+async def test_guessing_at_once(limited: Server) -> None:
+    """Whose bodies are on their way at the same time have no more tries than who sends one after another."""
+    async with httpx.AsyncClient(base_url=limited.url, timeout=60) as client:
+        for _ in range(5):  # what is right, or no key, takes nothing away
+            assert (await client.post("/console/login", json={"key": KEY})).status_code == 200
+            assert (await client.post("/console/login", content="{", headers=JSON)).status_code == 400
+        waiting, told = asyncio.Event(), 0
+
+        async def slowly() -> AsyncIterator[bytes]:
+            nonlocal told
+            yield b'{"key": '
+            told += 1
+            if told == 10:
+                waiting.set()
+            await waiting.wait()
+            yield b'"guess"}'
+
+        answers = await asyncio.gather(
+            *(client.post("/console/login", content=slowly(), headers=JSON) for _ in range(10))
+        )
+        assert sorted(answer.status_code for answer in answers) == [401] * 3 + [429] * 7
