@@ -16,6 +16,7 @@ from reconciler.errors import InvalidBots, Misuse, Unavailable
 if TYPE_CHECKING:
     from reconciler import model
     from reconciler.model import Desired
+    from reconciler.reconcile.once import Wanted
     from reconciler.reconcile.why import Finding
 
 
@@ -44,7 +45,7 @@ def why(
         return _print(bot, blocked, format_)
     chosen = _chosen(wanted.desired, bot)
     name = wanted.target.name
-    found = _on_target(name, ref, chosen)
+    found = _on_target(wanted, ref, chosen)
     path = context.data.loop_database
     if path.exists():
         from reconciler.reconcile.history import History
@@ -69,15 +70,17 @@ def _chosen(desired: Desired, bot: str) -> model.Ref:
     raise Misuse(f"no bot '{bot}' is declared at {(desired.commit or '')[:8]} {hint}".rstrip())
 
 
-def _on_target(target: str, ref: str | None, chosen: model.Ref) -> list[Finding]:
+def _on_target(wanted: Wanted, ref: str | None, chosen: model.Ref) -> list[Finding]:
     from reconciler.plan.gate import refusals
+    from reconciler.plan.own import instance_names
     from reconciler.reconcile.why import Finding, planned
 
     try:
-        plan, allow, gates = asyncio.run(fresh_plan(target, ref, False, frozenset()))
+        plan, allow, gates = asyncio.run(fresh_plan(wanted.target.name, ref, False, frozenset()))
     except Unavailable as error:
         return [Finding("blocked", f"what is live is not known: {error}")]
-    return planned(plan, chosen, (*plan.faults, *refusals(plan, allow, gates)))
+    live_name = instance_names(wanted.desired)[chosen.instance]
+    return planned(plan, chosen, live_name, (*plan.faults, *refusals(plan, allow, gates)))
 
 
 def _print(bot: str, found: list[Finding], format_: Format) -> None:

@@ -6,6 +6,7 @@ printed. Only what is certain is said: of triggers, that one can never win is cl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -14,6 +15,7 @@ import msgspec
 from reconciler.errors import Refusal
 from reconciler.model import Desired, Line, Plan, Ref, TargetType
 from reconciler.plan import evolution
+from reconciler.plan.evolution_fit import UNLISTED
 from reconciler.plan.profile import profile_of
 from reconciler.plan.render import field_lines
 from reconciler.plan.routes.answer import fleet_of
@@ -42,9 +44,14 @@ def found_bots(desired: Desired, name: str) -> list[Ref]:
     return [ref for ref in refs if ref.name == bot and (not slash or ref.instance == instance)]
 
 
-def planned(plan: Plan, ref: Ref, refused: Iterable[Refusal]) -> list[Finding]:
-    """What differs on the target, and what stops the plan."""
-    found = []
+def planned(plan: Plan, ref: Ref, instance_name: str, refused: Iterable[Refusal]) -> list[Finding]:
+    """What differs on the target, where its instance goes by `instance_name`, and what stops the plan: of a bot that is
+    as declared only what names it."""
+    found = [
+        Finding("blocked", f"what is live is not known: the listing of {name or 'an instance'} is not whole: {why}")
+        for name, why in plan.unproven.items()
+        if name in (instance_name, UNLISTED)
+    ]
     change = next((one for one in plan.changes if one.ref == ref), None)
     if change is not None:
         held = f"; it is held: {change.held}" if change.held else ""
@@ -54,8 +61,8 @@ def planned(plan: Plan, ref: Ref, refused: Iterable[Refusal]) -> list[Finding]:
             topic: Topic = "drifted" if field.origin in ("drift", "conflict") else "not applied"
             lines = "\n".join(line.strip() for _, line in field_lines(field))
             found.append(Finding(topic, f"{lines}{held}"))
-        found += [Finding("blocked", str(refusal)) for refusal in refused]
-    return found
+    about = re.compile(rf"{re.escape(str(ref))}(?![a-z0-9-])")
+    return found + [Finding("blocked", str(one)) for one in refused if change is not None or about.search(one.reason)]
 
 
 def recorded(history: History, target: str, ref: Ref, commit: str | None = None) -> list[Finding]:
