@@ -74,6 +74,7 @@ class Course:
         self._began = asyncio.get_running_loop().time()
         self._passed: str | None = None  # the commit of the last pass
         self._first = True
+        self._unwritten = False  # the last pass could not be written down, so what started it would start it again
         self._due = self._began  # of the event loop's clock
         self._at = math.inf  # of the wall clock, in seconds since the epoch
         self._planned = 0.0  # when that was found, of the wall clock
@@ -115,7 +116,9 @@ class Course:
         self.waits = True
         try:
             await self._look(commit)
+            self._unwritten = False
         except Unavailable as error:  # what was done cannot be written down: it is looked at anew
+            self._unwritten = True
             ended = Ended(outcome="unavailable", message=str(error), error=error)
             self._plan_next(ended, 0)
             if self._running.told is not None:
@@ -165,6 +168,8 @@ class Course:
 
     def _trigger(self, asked: list[int], commit: str | None) -> str | None:
         """What starts a pass now; None: nothing."""
+        if self._unwritten and self.left() > 0:
+            return None
         if asked:
             return "sync"
         if self._first:

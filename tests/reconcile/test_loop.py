@@ -328,6 +328,25 @@ async def test_while_nothing_can_be_written_down_it_goes_on_looking(
         await until(lambda: bots(reach.model) == {"a": 1})
 
 
+async def test_what_cannot_be_written_down_is_not_tried_again_and_again_at_once(
+    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begins(self: History, *_: Any, **__: Any) -> int:
+        raise Unavailable("database or disk is full")
+
+    monkeypatch.setattr(History, "begin", begins)
+    monkeypatch.setattr(module, "_QUICK", -1.0)
+    repo.commit(fleet(a=bot_file("a", 1)))
+    told = list[Ended]()
+    async with looping(site, data, lambda wanted: InMemory(Model()), told):
+        await until(lambda: told)
+        with History(data / "loop.db") as history:
+            history.requests.ask("local")
+        touch(data)
+        await asyncio.sleep(0.3)
+        assert len(told) == 1
+
+
 async def test_a_folder_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot be written"):
         await run_loop(site, tmp_path / "none", ("local",), lambda target: InMemory(Model()), stop=asyncio.Event())
