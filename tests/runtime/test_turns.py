@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
-import msgspec
 import pytest
 
 from reconciler.errors import Unavailable
 from reconciler.llm.answer import Answer, ModelFailed
-from reconciler.runtime.channels.push import NotTaken
-from reconciler.runtime.sending import ATTEMPTS as PUSHES
-from reconciler.runtime.sending import EACH, POSTS
 from reconciler.runtime.turns import ATTEMPTS
-from tests.store.standing import Stand
+from tests.store.standing import Stand, polled, thinks
 from tests.talk.rows import bot, everyone, keyword, line
 
 
@@ -98,20 +93,6 @@ async def _answer(text):
     return Answer(text)
 
 
-def thinks(stand, text):
-    """Has the model answer only when it is let; gives the events that it thinks, and that it may answer."""
-    thinking, may = asyncio.Event(), asyncio.Event()
-
-    async def slow(account, request):
-        stand.model.requests.append(request)
-        thinking.set()
-        await may.wait()
-        return Answer(text)
-
-    stand.model.answer = slow
-    return thinking, may
-
-
 async def test_finish_ends_without_a_word(stand):
     await stand.bots(everyone(keyword_finish="Stop", debounce_time=0))
     await stand.talk("hi")
@@ -158,27 +139,6 @@ async def test_nothing_is_said_while_a_humans_message_is_unheard(stand):
     assert await stand.replies() == []
     await stand.later(1)
     assert await stand.replies() == []
-
-
-async def test_an_echo_is_not_a_human(stand):
-    await stand.bots(everyone(stop_bot_from_me=True, debounce_time=0, delay_message=0))
-    await stand.talk("hi", seconds=1)
-    await stand.talk("re: hi", seconds=1, from_me=True)
-    assert (await stand.session()).status == "opened"
-    await stand.talk("re: hi", seconds=1, from_me=True, send=True)
-    assert (await stand.session()).status == "paused"
-
-
-async def test_the_echo_that_is_faster_than_the_transcript_is_the_reply(stand):
-    await stand.bots(everyone(debounce_time=0, delay_message=1000))
-    await stand.hear("hi", id="m1")
-    await stand.work()
-    reply = await stand.db.read(lambda c: c.execute("SELECT id FROM outbox").fetchone()[0])
-    await stand.hear("re: hi", id=reply, from_me=True)
-    await stand.work()
-    await stand.later(2)
-    texts = [said.text for said in await stand.chats.transcript("inst", "ana", None, 10)]
-    assert texts == ["hi", "re: hi"]
 
 
 async def test_change_status(stand):
@@ -430,83 +390,6 @@ async def test_a_deleted_instance_is_no_error(stand):
     assert stand.model.asked == []
 
 
-async def test_pushes_replies_and_what_the_business_says(stand):
-    await stand.lines.put(line(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://127.0.0.1/x"}))
-    await stand.talk("hi")
-    await stand.talk("from us", from_me=True, send=True)
-    await stand.talk("from the phone", from_me=True)
-    assert [text for _, text in stand.posted] == ["re: hi", "from us"]
-
-
-async def test_what_the_business_sends_does_not_wait_for_the_turn_that_runs(stand):
-    await stand.bots(everyone(debounce_time=0), instance={"webhook": "http://127.0.0.1/x"})
-    thinking, may = thinks(stand, "late")
-    await stand.hear("hi")
-    await stand.engine.claim()
-    await thinking.wait()
-    await stand.hear("I am here", from_me=True, send=True)
-    await stand.engine.sender.push()
-    await stand.engine.sender.idle()
-    assert [text for _, text in stand.posted] == ["I am here"]
-    may.set()
-    await stand.engine.idle()
-
-
-async def test_push_keeps_order_and_tries_again(stand):
-    await stand.lines.put(
-        line(everyone(debounce_time=0, delay_message=0, split_messages=True), instance={"webhook": "http://x"})
-    )
-    stand.model.answer = lambda account, request: _answer("one\n\ntwo")
-    stand.refusals = [NotTaken("answered 503", final=False), RuntimeError("bug")]
-    await stand.talk("hi", seconds=8)
-    assert [text for _, text in stand.posted] == ["one", "two"]
-
-
-async def test_push_is_given_up(stand):
-    await stand.lines.put(line(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://x"}))
-    stand.refusals = [NotTaken("answered 404", final=True)]
-    await stand.talk("hi", seconds=2)
-    assert stand.posted == []
-    stand.refusals = [NotTaken("answered 503", final=False)] * PUSHES
-    await stand.talk("again", seconds=1)
-    for _ in range(PUSHES):
-        stand.now += 200
-        await stand.work()
-    assert stand.posted == []
-    assert stand.refusals == []
-
-
-async def test_a_webhook_that_hangs_holds_up_no_other_instance(stand):
-    for name in ("hangs", "works"):
-        whole = line(everyone(f"of {name}", instance_id=name, debounce_time=0, delay_message=0))
-        row = msgspec.structs.replace(whole.instance, id=name, webhook=f"http://{name}")
-        await stand.lines.put(msgspec.structs.replace(whole, instance=row))
-    never, posted = asyncio.Event(), Counter()
-
-    async def post(instance, push):
-        posted[instance.id] += 1
-        if instance.id == "hangs":
-            await never.wait()
-
-    stand.post = post
-    for name, chats in (("hangs", 3 * POSTS), ("works", 2 * EACH)):
-        for number in range(chats):
-            await stand.hear("hi", jid=f"c{number}", instance_id=name)
-    while await stand.engine.claim() == 0:
-        await stand.engine.idle()
-    await stand.engine.idle()
-    while await stand.engine.sender.say() == 0:
-        pass
-
-    async def others():
-        await stand.engine.sender.push()
-        return posted["works"] == 2 * EACH
-
-    await polled(others)
-    assert posted["hangs"] == EACH
-    await stand.engine.sender.stop(wait=False)
-
-
 async def test_a_lease_that_ran_out_cannot_write(stand):
     await stand.bots(everyone(debounce_time=0, delay_message=0))
     await stand.hear("hi")
@@ -550,211 +433,6 @@ async def test_a_turn_outlasts_a_process_and_a_store_that_stood_still(stand, mon
     assert await stand.replies() == ["ok"]
 
 
-async def polled(condition):
-    """Waits until a condition, asked again and again, holds."""
-    async with asyncio.timeout(30):
-        while not await condition():  # noqa: ASYNC110 - a store has no event for it
-            await asyncio.sleep(0.005)
-
-
-async def test_runs_stops_and_gives_back(stand, monkeypatch):
-    stand.engine = stand.new_engine(lease=0.3)
-    await stand.bots(everyone(debounce_time=0, delay_message=0))
-    renewed, real = asyncio.Event(), stand.chats.renew
-
-    async def renew(claims, until):
-        await real(claims, until)
-        renewed.set()
-
-    monkeypatch.setattr(stand.chats, "renew", renew)
-    thinks(stand, "never")
-    running = asyncio.create_task(stand.engine.run())
-    async with asyncio.timeout(30):
-        with stand.notices.listen(("inst", "ana")) as news:
-            await stand.hear("hi")
-            stand.engine.wake()
-            await news.wait()
-        await renewed.wait()
-        await stand.engine.stop(0.01)
-        await running
-    del stand.model.answer
-    stand.engine = stand.new_engine()
-    await stand.work()
-    assert await stand.replies() == ["re: hi"]
-
-
-async def test_a_running_turn_ends_within_the_grace_and_is_said(stand):
-    await stand.bots(everyone(debounce_time=0, delay_message=0))
-    thinking, may = thinks(stand, "at last")
-    running = asyncio.create_task(stand.engine.run())
-    await stand.hear("hi")
-    async with asyncio.timeout(30):
-        await thinking.wait()
-        stopping = asyncio.create_task(stand.engine.stop(20))
-        await stand.engine._stopping.wait()
-        for _ in range(20):  # of the loop: a stop that does not wait is over by then, or has cancelled the turn
-            await asyncio.sleep(0)
-        assert not stopping.done()
-        may.set()
-        await stopping
-        await running
-    stand.engine = stand.new_engine()
-    await stand.work()
-    assert stand.model.asked == ["hi"]
-    assert await stand.replies() == ["at last"]
-
-
-async def test_chats_are_given_back_even_by_a_store_that_takes_its_time(stand, monkeypatch):
-    await stand.bots(everyone(debounce_time=0, delay_message=0))
-    real = stand.chats.give_back
-
-    async def slow(claim):
-        for _ in range(50):
-            await asyncio.sleep(0)
-        await real(claim)
-
-    thinking, _ = thinks(stand, "never")
-    monkeypatch.setattr(stand.chats, "give_back", slow)
-    running = asyncio.create_task(stand.engine.run())
-    await stand.hear("hi")
-    async with asyncio.timeout(30):
-        await thinking.wait()
-        await asyncio.gather(stand.engine.stop(0), stand.engine.stop(0.01))
-        await running
-    del stand.model.answer
-    stand.engine = stand.new_engine()
-    await stand.work()
-    assert await stand.replies() == ["re: hi"]
-
-
-async def test_what_is_claimed_while_it_stops_is_given_back(stand, monkeypatch):
-    await stand.bots(everyone(debounce_time=0, delay_message=0))
-    asked, may, real = asyncio.Event(), asyncio.Event(), stand.chats.claim
-
-    async def slow(*arguments):
-        found = await real(*arguments)
-        asked.set()
-        await may.wait()
-        return found
-
-    monkeypatch.setattr(stand.chats, "claim", slow)
-    await stand.hear("hi")
-    running = asyncio.create_task(stand.engine.run())
-    async with asyncio.timeout(30):
-        await asked.wait()
-        stopping = asyncio.create_task(stand.engine.stop(20))
-        await stand.engine._stopped.wait()
-        may.set()
-        await stopping
-        await running
-    assert stand.model.asked == []
-    assert await stand.db.read(lambda c: tuple(c.execute("SELECT leased, due_at FROM chats").fetchone())) == (0, 0)
-
-
-async def test_a_chat_that_could_not_be_given_back_is_taken_over_at_the_next_start(stand, monkeypatch):
-    await stand.bots(everyone(debounce_time=0, delay_message=0))
-
-    async def away(claim):
-        raise Unavailable("disk full")
-
-    monkeypatch.setattr(stand.chats, "give_back", away)
-    thinking, _ = thinks(stand, "never")
-    running = asyncio.create_task(stand.engine.run())
-    await stand.hear("hi")
-    async with asyncio.timeout(30):
-        await thinking.wait()
-        await stand.engine.stop(0)
-        await running
-    del stand.model.answer
-    stand.engine = stand.new_engine()
-    await stand.chats.take_over()
-    await stand.work()
-    assert await stand.replies() == ["re: hi"]
-
-
-async def test_a_stop_does_not_wait_for_a_sweep(stand, monkeypatch):
-    await stand.bots(everyone(debounce_time=0, delay_message=0))
-    await stand.hear("hi")
-    sweeping = asyncio.Event()
-
-    async def long(instance_id, before):
-        sweeping.set()
-        await asyncio.Event().wait()
-
-    monkeypatch.setattr(stand.chats, "sweep", long)
-    running = asyncio.create_task(stand.engine.run())
-    async with asyncio.timeout(30):
-        await sweeping.wait()
-        await stand.engine.stop(20)
-        await running
-
-
-async def test_a_post_under_way_arrives_before_the_engine_has_stopped(stand):
-    """Cut off, it would be posted again at the next start."""
-    await stand.bots(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://hook"})
-    begun, may, posted = asyncio.Event(), asyncio.Event(), []
-
-    async def post(instance, push):
-        begun.set()
-        await may.wait()
-        posted.append(push.text)
-
-    stand.post = post
-    running = asyncio.create_task(stand.engine.run())
-    await stand.hear("hi")
-    async with asyncio.timeout(30):
-        await begun.wait()
-        stopping = asyncio.create_task(stand.engine.stop(0))
-        await stand.engine._stopped.wait()
-        may.set()
-        await stopping
-        await running
-    stand.engine = stand.new_engine()
-    await stand.later(1)
-    assert posted == ["re: hi"]
-
-
-async def test_a_post_that_never_arrives_is_cut_off_and_due_again(stand, monkeypatch):
-    monkeypatch.setattr("reconciler.runtime.sending.SECONDS", 0.01)
-    await stand.bots(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://hook"})
-    begun, never = asyncio.Event(), asyncio.Event()
-
-    async def post(instance, push):
-        begun.set()
-        await never.wait()
-
-    stand.post = post
-    running = asyncio.create_task(stand.engine.run())
-    await stand.hear("hi")
-    async with asyncio.timeout(30):
-        await begun.wait()
-        await stand.engine.stop(0)
-        await running
-    del stand.post
-    stand.engine = stand.new_engine()
-    await stand.work()
-    assert [text for _, text in stand.posted] == ["re: hi"]
-
-
-async def test_errors_of_a_step_do_not_end_the_engine(stand, monkeypatch):
-    stand.engine = stand.new_engine(pause=0.01)
-    await stand.bots(everyone(debounce_time=0, delay_message=0))
-    real, fails = stand.chats.claim, [Unavailable("disk full"), RuntimeError("bug")]
-
-    async def claim(*arguments):
-        if fails:
-            raise fails.pop(0)
-        return await real(*arguments)
-
-    monkeypatch.setattr(stand.chats, "claim", claim)
-    await stand.hear("hi")
-    running = asyncio.create_task(stand.engine.run())
-    await polled(stand.replies)
-    await stand.engine.stop(1)
-    await running
-    assert await stand.replies() == ["re: hi"]
-
-
 async def test_sweep_keeps_the_instances_retention(stand):
     await stand.lines.put(line(everyone(), instance={"retention": 3600}))
     await stand.talk("old")
@@ -774,123 +452,6 @@ async def test_fallback_answers_and_a_none_bot_waits(stand):
     await stand.bots(bot("reserve", trigger_type="none"), keyword("equals", "hi", "greets"), fallback="reserve")
     await stand.talk("what?")
     assert (await stand.session()).bot_id == "reserve"
-
-
-# --- echoes, while a send is on its way (docs/conversation.md, "A message arrives", 3) --------------------------
-
-
-@pytest.fixture
-async def hooked(stand):
-    await stand.bots(
-        everyone(stop_bot_from_me=True, debounce_time=0, delay_message=0), instance={"webhook": "http://hook"}
-    )
-    return stand
-
-
-async def said_and_flying(stand):
-    """Says a reply whose push stays under way; gives the event that lets it end, and under which id it was taken."""
-    landed, took = asyncio.Event(), []
-
-    async def post(instance, push):
-        await landed.wait()
-        return took[0] if took else None
-
-    stand.post = post
-    await stand.hear("hi")
-    await stand.engine.claim()
-    await stand.engine.idle()
-    await stand.engine.sender.say()
-    await stand.engine.sender.push()
-    return landed, took
-
-
-async def look(stand):
-    await stand.engine.claim()
-    await stand.engine.idle()
-
-
-async def test_a_message_of_ours_is_held_while_a_send_is_in_flight_and_known_by_its_id(hooked):
-    landed, took = await said_and_flying(hooked)
-    await hooked.hear("re: *hi*", id="WA1", from_me=True)
-    await look(hooked)
-    assert (await hooked.session()).status == "opened"
-    took.append("WA1")
-    landed.set()
-    await hooked.engine.sender.idle()
-    hooked.now += 0.25
-    await look(hooked)
-    assert (await hooked.session()).status == "opened"
-    await hooked.talk("more", seconds=1)
-    assert hooked.model.asked == ["hi", "more"]
-
-
-async def test_in_flight_it_is_known_by_its_text_at_once(hooked):
-    landed, _ = await said_and_flying(hooked)
-    hooked.now += 15
-    await hooked.hear(" re: hi ", from_me=True)
-    await look(hooked)
-    assert await hooked.db.read(lambda c: c.execute("SELECT count(*) FROM messages WHERE state < 2").fetchone()[0]) == 0
-    assert (await hooked.session()).status == "opened"
-    landed.set()
-    await hooked.engine.sender.idle()
-    hooked.now += 9
-    await hooked.hear("re: hi", from_me=True)
-    await look(hooked)
-    assert (await hooked.session()).status == "opened"
-
-
-async def test_an_echo_that_waited_behind_a_long_turn_is_still_our_own(hooked):
-    await hooked.talk("hi", seconds=1)
-    thinking, may = thinks(hooked, "at last")
-    await hooked.hear("more")
-    await hooked.engine.claim()
-    await thinking.wait()
-    await hooked.hear("re: hi", from_me=True)
-    hooked.now += 60
-    may.set()
-    await hooked.later(1)
-    assert (await hooked.session()).status == "opened"
-    assert await hooked.replies() == ["re: hi", "at last"]
-
-
-async def test_an_echo_that_comes_late_is_known_by_its_id(hooked):
-    landed, took = await said_and_flying(hooked)
-    took.append("WA1")
-    landed.set()
-    await hooked.engine.sender.idle()
-    hooked.now += 3600
-    await hooked.hear("re: *hi*", id="WA1", from_me=True)
-    await look(hooked)
-    assert (await hooked.session()).status == "opened"
-
-
-async def test_a_human_who_writes_while_a_send_is_in_flight_takes_over_once_it_has_landed(hooked):
-    landed, took = await said_and_flying(hooked)
-    await hooked.hear("I am here", from_me=True)
-    await hooked.hear("hello?")
-    await look(hooked)
-    assert (await hooked.session()).status == "opened"
-    assert hooked.model.asked == ["hi"]
-    took.append("WA1")
-    landed.set()
-    await hooked.engine.sender.idle()
-    await hooked.later(1)
-    assert (await hooked.session()).status == "paused"
-    assert hooked.model.asked == ["hi"]
-
-
-async def test_a_message_of_ours_is_held_ten_seconds_at_most(hooked):
-    landed, _ = await said_and_flying(hooked)
-    await hooked.hear("I am here", from_me=True)
-    for _ in range(39):
-        hooked.now += 0.25
-        await look(hooked)
-    assert (await hooked.session()).status == "opened"
-    hooked.now += 0.25
-    await look(hooked)
-    assert (await hooked.session()).status == "paused"
-    landed.set()
-    await hooked.engine.sender.idle()
 
 
 # --- sessions that nobody wrote in for too long ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -153,6 +154,27 @@ class Stand:
 
     def close(self) -> None:
         self.db.close()
+
+
+def thinks(stand, text):
+    """Has the model answer only when it is let; gives the events that it thinks, and that it may answer."""
+    thinking, may = asyncio.Event(), asyncio.Event()
+
+    async def slow(account, request):
+        stand.model.requests.append(request)
+        thinking.set()
+        await may.wait()
+        return Answer(text)
+
+    stand.model.answer = slow
+    return thinking, may
+
+
+async def polled(condition):
+    """Waits until a condition, asked again and again, holds."""
+    async with asyncio.timeout(30):
+        while not await condition():  # noqa: ASYNC110 - a store has no event for it
+            await asyncio.sleep(0.005)
 
 
 __all__ = ["Answer", "ModelFailed", "Stand"]
