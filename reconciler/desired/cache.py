@@ -120,8 +120,9 @@ def _digest() -> str:
     """What the meaning of the kept documents depends on: the schemas and the code that checks."""
     found = hashlib.sha256(f"{_FORMAT}".encode())
     here = Path(__file__).parent
-    rules = here.parent / "talk" / "match.py"  # what a trigger may be
-    sources = [*sorted(SCHEMAS.glob("*.schema.json")), *sorted(here.glob("*.py")), rules]
+    # What fits a schema, what a mark is, what a trigger may be.
+    rules = [here.parent / name for name in ("shape.py", "model.py", "talk/match.py")]
+    sources = [*sorted(SCHEMAS.glob("*.schema.json")), *sorted(here.glob("*.py")), *rules]
     for path in sources:
         found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return found.hexdigest()
