@@ -27,7 +27,7 @@ def import_live(
     from reconciler.desired.check import read_with
     from reconciler.desired.take import take
     from reconciler.desired.taking import Into
-    from reconciler.plan.profile import profile_of
+    from reconciler.plan.profiles import profile_of
     from reconciler.reconcile.once import make_plan, read_wanted
 
     here = site()

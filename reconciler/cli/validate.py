@@ -89,7 +89,7 @@ def validate(
 
 def _of_targets(config: Config, read: Mapping[str, Desired]) -> tuple[Problem, ...]:
     """What targets would refuse by rules of their own, as far as the files alone show it."""
-    from reconciler.plan.profile import profile_of
+    from reconciler.plan.profiles import profile_of
 
     others = (target for target in config.targets if target.type != "runtime")
     found = (problem for one in others for problem in profile_of(one.type).lower(read[one.name], None).problems)

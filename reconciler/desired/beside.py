@@ -1,8 +1,8 @@
 """A second process that parses half of many files, on the second core. Before it `documents`, and after it too.
 
 Parsing ten thousand files takes longer than all that follows, and a CI job has nothing parsed before. Nothing depends
-on the second process: what it does not bring back, for whatever reason, is parsed by the first one. It is this module
-run by itself, with its files and what it brings back in temporary files.
+on the second process: what it does not bring back, for whatever reason, is parsed by the first one. It is the module
+`second`, with its files and what it brings back in temporary files.
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Final
 
 import msgspec
 
-from reconciler.desired.cache import Cache, Kept
-from reconciler.desired.files import Lack
+from reconciler.desired.cache import Kept
 
 MANY: Final = 2_000  # files from which it is worth the start of a process (a tenth of a second)
 _SHARE: Final = 0.45  # of the files; the rest is parsed while the process starts
@@ -50,7 +49,7 @@ class Beside:
         import tempfile
 
         # -P: the folder that this runs in may hold a `reconciler` that is not ours.
-        command = [sys.executable, "-P", "-m", __name__]
+        command = [sys.executable, "-P", "-m", "reconciler.desired.second"]
         with tempfile.TemporaryFile() as given:
             given.write(msgspec.msgpack.encode(work))
             given.seek(0)
@@ -86,38 +85,3 @@ class Beside:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Given:
-    """The files that this process was given, as `files.Files`."""
-
-    commit: str | None = None
-
-    def __init__(self, contents: Mapping[str, bytes]) -> None:
-        self._contents = contents
-
-    def below(self, folder: str) -> list[str]:
-        return [path for path in self._contents if path.startswith(folder)]
-
-    def ids(self, paths: Iterable[str]) -> tuple[dict[str, str], dict[str, Lack]]:
-        return {path: path for path in paths}, {}
-
-    def read(self, paths: Iterable[str]) -> tuple[dict[str, bytes], dict[str, Lack]]:
-        return {path: self._contents[path] for path in paths}, {}
-
-
-def main() -> None:
-    """Parses what standard input holds, and writes what has no problem to standard output."""
-    import gc
-
-    from reconciler.desired.documents import Documents
-
-    gc.disable()
-    work = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Work)
-    documents = Documents(_Given(work.contents), Cache(None))
-    sound = {path: documents.sound(path, content, work.patches) for path, content in work.contents.items()}
-    sys.stdout.buffer.write(msgspec.msgpack.encode({path: kept for path, kept in sound.items() if kept is not None}))
-
-
-if __name__ == "__main__":
-    main()

@@ -91,7 +91,7 @@ def patterns(links: Links, type: TargetType) -> Found:
             continue
         hint = ""
         if type == "evolution":
-            from reconciler.plan.evolution_regex import wrong_pattern
+            from reconciler.plan.evolution.regex import wrong_pattern
 
             wrong = wrong_pattern(value)
             hint = "targets of type evolution take JavaScript's patterns; an overlay can say another for them"

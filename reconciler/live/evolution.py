@@ -1,6 +1,6 @@
 """An Evolution API server of 2.3.x as a target: reading it whole, and steps as its calls.
 
-Before it come `reconcile`'s readings and steps, lowered by `plan.evolution_profile`; after it `evolution_rows` and
+Before it come `reconcile`'s readings and steps, lowered by `plan.evolution.profile`; after it `evolution_rows` and
 `client`. That server has no call for everything, no ETag that spans it, no transactions: an instance is three listings,
 and its rules are judged by each call on its own. So the listings are held against one another, an instance whose
 listing is not proven whole is left alone, and the writes of one instance go one after the other.

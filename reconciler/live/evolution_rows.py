@@ -1,6 +1,6 @@
 """Rows of an Evolution API server as live objects, and objects as bodies of its calls. No I/O.
 
-Before it come `evolution`'s answers; after it `plan.evolution_fit`, which names the credentials. Values stay in that
+Before it come `evolution`'s answers; after it `plan.evolution.fit`, which names the credentials. Values stay in that
 server's units. What it derives, keeps without looking at it, or cannot show as unset is left out, so that nothing
 shows as a difference that is none: the operator of a trigger that is no keyword, the assistant of a chatCompletion bot.
 

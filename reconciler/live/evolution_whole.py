@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from reconciler.live.evolution_rows import Row
-from reconciler.plan.evolution_fit import UNLISTED
+from reconciler.plan.evolution.fit import UNLISTED
 
 
 class Part(msgspec.Struct, frozen=True):

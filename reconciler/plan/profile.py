@@ -11,7 +11,6 @@ as a difference.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
 
 import msgspec
 
@@ -55,21 +54,3 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     whole: Callable[[Desired, Live], Desired]
     raised: Callable[[Live], Raised] = Raised
     units: Mapping[str, str] = {}
-
-
-RUNTIME: Final = Profile(
-    type="runtime",
-    lower=lambda desired, _: Lowered(desired),
-    fit=lambda _, live: live,
-    settle=lambda plan, _, __: plan,
-    whole=lambda desired, _: desired,
-)
-
-
-def profile_of(type: TargetType) -> Profile:
-    """The profile of a type of target."""
-    if type == "runtime":
-        return RUNTIME
-    from reconciler.plan.evolution_profile import EVOLUTION
-
-    return EVOLUTION

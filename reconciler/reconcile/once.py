@@ -23,7 +23,7 @@ from reconciler.plan.diff import diff, questions
 from reconciler.plan.gate import ALLOWANCES, TRAILER, allowance, gate
 from reconciler.plan.order import Step, order
 from reconciler.plan.own import undeclared_marks
-from reconciler.plan.profile import profile_of
+from reconciler.plan.profiles import profile_of
 from reconciler.plan.render import count
 from reconciler.reconcile.apply import Ending, Reach, Walked, walk
 from reconciler.reconcile.history import History

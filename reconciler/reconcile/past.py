@@ -21,7 +21,7 @@ from reconciler.errors import InvalidBots, Misuse, Unavailable
 from reconciler.model import Config, Desired, Kind, Object, Target
 from reconciler.plan.diff import Before, Question
 from reconciler.plan.own import instance_names
-from reconciler.plan.profile import profile_of
+from reconciler.plan.profiles import profile_of
 
 _COMMITS: Final = 200  # earlier commits read for one plan at the most; each costs a tree and its changed files
 _STEPS_BACK: Final = 20  # changes of one file looked through for the last declaration of what is to be deleted

@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from reconciler.model import Bot, Desired, Line, TargetType
-from reconciler.plan import evolution
-from reconciler.plan.evolution import Verdict
-from reconciler.plan.profile import profile_of
+from reconciler.plan.evolution import match as evolution
+from reconciler.plan.evolution.match import Verdict
+from reconciler.plan.profiles import profile_of
 from reconciler.talk.match import explain, match
 
 # What is to be said of chats that are rehearsed for a target that is not the runtime.

@@ -14,9 +14,9 @@ import msgspec
 
 from reconciler.errors import Refusal
 from reconciler.model import Desired, Line, Plan, Ref, TargetType
-from reconciler.plan import evolution
-from reconciler.plan.evolution_fit import UNLISTED
-from reconciler.plan.profile import profile_of
+from reconciler.plan.evolution import match as evolution
+from reconciler.plan.evolution.fit import UNLISTED
+from reconciler.plan.profiles import profile_of
 from reconciler.plan.render import field_lines
 from reconciler.plan.routes.answer import fleet_of
 from reconciler.plan.routes.prove import unreachable

@@ -19,7 +19,7 @@ from reconciler.desired.take import take
 from reconciler.desired.taking import Into
 from reconciler.live.evolution import Evolution
 from reconciler.model import Config, Target
-from reconciler.plan.evolution_profile import EVOLUTION
+from reconciler.plan.evolution.profile import EVOLUTION
 from reconciler.plan.order import order
 from reconciler.plan.same import plain
 from reconciler.reconcile.apply import walk

@@ -116,9 +116,7 @@ WINDOWS = st.lists(
     st.builds(
         Window,
         allow=st.booleans(),
-        cron=st.sampled_from(
-            ["0 8 * * mon-fri", "*/30 * * * *", "15 23 * * 6", "0 0 1 * *", "30 2 * * *"]
-        ),
+        cron=st.sampled_from(["0 8 * * mon-fri", "*/30 * * * *", "15 23 * * 6", "0 0 1 * *", "30 2 * * *"]),
         seconds=st.sampled_from([60.0, 600.0, 3600.0, 40_000.0]),
     ),
     max_size=3,

@@ -15,7 +15,7 @@ from reconciler.desired.secrets import resolve_secrets
 from reconciler.desired.take import take
 from reconciler.desired.taking import Into
 from reconciler.model import Config, Target
-from reconciler.plan.profile import profile_of
+from reconciler.plan.profiles import profile_of
 from reconciler.reconcile.once import Site, Wanted, make_plan
 from tests.conftest import Repo
 from tests.evolution.rules import Refused, Row

@@ -20,10 +20,10 @@ from starlette.types import Message
 from reconciler.live.evolution import Evolution
 from reconciler.model import Desired, Gates, Live, Object, Plan, Secret, split_mark
 from reconciler.plan.diff import Before, diff
-from reconciler.plan.evolution_accounts import accounts
+from reconciler.plan.evolution.accounts import accounts
 from reconciler.plan.gate import gate
 from reconciler.plan.order import Step, order
-from reconciler.plan.profile import profile_of
+from reconciler.plan.profiles import profile_of
 from reconciler.reconcile.apply import Ending, Walked, walk
 from tests.evolution.app import Calls
 from tests.evolution.faults import Fault, Held, Kind

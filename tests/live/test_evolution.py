@@ -177,7 +177,7 @@ async def test_an_instance_with_the_credentials_of_another_is_not_deleted() -> N
     )
     await applied(world, desired(bistro(), main(), settings(), bot("one"), *clinics))
     from reconciler.plan.diff import Before, diff
-    from reconciler.plan.profile import profile_of
+    from reconciler.plan.profiles import profile_of
 
     live, profile = await world.read(), profile_of("evolution")
     lowered = profile.lower(desired(*clinics), live).desired

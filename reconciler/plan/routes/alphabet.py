@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Final
 
-from reconciler.plan.charset import Ranges, holds
+from reconciler.plan.patterns.charset import Ranges, holds
 from reconciler.plan.routes.answer import Semantics
 from reconciler.plan.routes.asking import Atom, tree
 from reconciler.plan.routes.automata import sets_of

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import re2
 
-from reconciler.plan import evolution, javascript
-from reconciler.plan.pattern import Beyond, Refused, to_re2, weight
+from reconciler.plan.evolution import match as evolution
+from reconciler.plan.patterns import javascript
+from reconciler.plan.patterns.tree import Beyond, Refused, to_re2, weight
 from reconciler.plan.routes.answer import Semantics
 from reconciler.plan.routes.asking import Any_, Asked, Atom, Formula, Not, Order, tree
 from reconciler.talk import match

@@ -13,8 +13,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from reconciler.model import Bot
-from reconciler.plan import evolution, javascript, re2_syntax
-from reconciler.plan.pattern import Beyond, Node, Refused
+from reconciler.plan.evolution import match as evolution
+from reconciler.plan.patterns import javascript, re2
+from reconciler.plan.patterns.tree import Beyond, Node, Refused
 from reconciler.plan.routes.answer import Fleet, Semantics
 from reconciler.plan.routes.letters import FIRST, SECOND, THIRD
 from reconciler.talk import match
@@ -184,4 +185,4 @@ def _term(operator: str, value: str) -> Formula:
 @lru_cache(1024)
 def tree(value: str, semantics: Semantics) -> Node:
     """The tree of a pattern. Raises Refused and Beyond."""
-    return re2_syntax.parse(value) if semantics == "runtime" else javascript.parse(value)
+    return re2.parse(value) if semantics == "runtime" else javascript.parse(value)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Literal, Protocol
 
-from reconciler.plan.charset import ANY, WORD, Ranges, holds, one
-from reconciler.plan.pattern import Beyond, Chars, Choice, Edge, Node, Place, Sequence
+from reconciler.plan.patterns.charset import ANY, WORD, Ranges, holds, one
+from reconciler.plan.patterns.tree import Beyond, Chars, Choice, Edge, Node, Place, Sequence
 
 MOST_PLACES: Final = 3000  # of one pattern
 

@@ -16,8 +16,9 @@ from typing import Final
 
 import msgspec
 
-from reconciler.plan import evolution, javascript
-from reconciler.plan.charset import Ranges, union
+from reconciler.plan.evolution import match as evolution
+from reconciler.plan.patterns import javascript
+from reconciler.plan.patterns.charset import Ranges, union
 from reconciler.plan.routes.answer import Semantics
 from reconciler.talk.match import bare, fold
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from reconciler.plan.pattern import Beyond
+from reconciler.plan.patterns.tree import Beyond
 from reconciler.plan.routes.answer import (
     Fleet,
     Moved,

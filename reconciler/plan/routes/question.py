@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from reconciler.plan.pattern import Beyond
+from reconciler.plan.patterns.tree import Beyond
 from reconciler.plan.routes.answer import Semantics
 from reconciler.plan.routes.answering import LAST, Answering, Test, Unknown, Views, test_of
 from reconciler.plan.routes.asking import Asked, Formula

@@ -22,7 +22,7 @@ from reconciler.desired.places import Places
 from reconciler.errors import InvalidBots, Misuse, Problem
 from reconciler.model import Config, Desired, Object, Place, Plan, Ref, Target
 from reconciler.plan.gate import refusals
-from reconciler.plan.profile import profile_of
+from reconciler.plan.profiles import profile_of
 from reconciler.plan.review.align import aligned
 from reconciler.plan.review.compare import compare, staying
 from reconciler.plan.review.configured import configured

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.model import Bot, Instance, Line, Settings
-from reconciler.plan import evolution
-from reconciler.plan.pattern import Beyond
+from reconciler.plan.evolution import match as evolution
+from reconciler.plan.patterns.tree import Beyond
 from reconciler.plan.routes.answer import Fleet, Routes, Semantics
 from reconciler.plan.routes.letters import ordinary
 from reconciler.plan.routes.prove import MOST_MOVED, prove

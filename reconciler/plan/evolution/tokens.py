@@ -1,6 +1,6 @@
 """Which maxTokens each bot of an instance gets on an Evolution API server: it takes a model and maxTokens once. PURE.
 
-Before it `evolution_lower` has the bots' other fields; after it the plan compares. The declared number is kept where it
+Before it `lower` has the bots' other fields; after it the plan compares. The declared number is kept where it
 can be, else the next free one is taken; a bot that has a fitting one live keeps it, so that a new bot moves no others.
 """
 

@@ -20,8 +20,8 @@ import msgspec
 import re2
 
 from reconciler.model import Bot, Line
-from reconciler.plan import javascript
-from reconciler.plan.pattern import Beyond, Refused, to_re2
+from reconciler.plan.patterns import javascript
+from reconciler.plan.patterns.tree import Beyond, Refused, to_re2
 from reconciler.talk.match import Asked
 
 RANKS: Final = ("all", "advanced", "equals", "regex", "startsWith", "endsWith", "contains")

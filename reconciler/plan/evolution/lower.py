@@ -1,6 +1,6 @@
 """A desired state as an Evolution API server of 2.3.x can hold it: its units, what it has and what it has not. PURE.
 
-Before it comes the desired state of `reconciler.desired`; after it `evolution_fit` and the plan. What is changed on
+Before it comes the desired state of `reconciler.desired`; after it `fit` and the plan. What is changed on
 the way, and what cannot be followed, is said: by a note where the bot still does its work, by a fault where it would
 do something else than declared or the server would refuse it.
 
@@ -25,10 +25,10 @@ import msgspec
 
 from reconciler.errors import Problem, Refusal
 from reconciler.model import DEFAULTS, DEMO, Desired, Live, LiveObject, Mark, Object, Ref, Secret, join_mark
-from reconciler.plan.evolution_accounts import PLACEHOLDER, accounts
-from reconciler.plan.evolution_holders import SETTINGS, Holders
-from reconciler.plan.evolution_regex import both_cases
-from reconciler.plan.evolution_tokens import tokens_of
+from reconciler.plan.evolution.accounts import PLACEHOLDER, accounts
+from reconciler.plan.evolution.holders import SETTINGS, Holders
+from reconciler.plan.evolution.regex import both_cases
+from reconciler.plan.evolution.tokens import tokens_of
 from reconciler.plan.own import instance_names
 from reconciler.plan.profile import Lowered
 

@@ -1,6 +1,6 @@
 """Which Settings hold an account on an Evolution API server, and what stands in the others. PURE.
 
-Before it `evolution_accounts` found the rows; after it `evolution_lower` names them. One row of credentials serves the
+Before it `accounts` found the rows; after it `lower` names them. One row of credentials serves the
 Settings of one instance, and Settings cannot be without: so where an account is shared, placeholder credentials stand
 in all Settings but one, and an instance that declares no Settings gets some before its first bot would make them.
 """
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from reconciler.model import DEFAULTS, Desired, Live, LiveObject, Object, Ref
-from reconciler.plan.evolution_accounts import PLACEHOLDER, Accounts, Key, placeholder_key
+from reconciler.plan.evolution.accounts import PLACEHOLDER, Accounts, Key, placeholder_key
 
 SETTINGS: Final = ("credentials", *DEFAULTS, "speechToText", "fallbackBot")
 

@@ -13,10 +13,10 @@ import msgspec
 
 from reconciler.errors import Refusal
 from reconciler.model import Change, Desired, FieldChange, Live, LiveObject, Plan, unmanaged
-from reconciler.plan.evolution_accounts import accounts
-from reconciler.plan.evolution_fit import fit, keep_whole
-from reconciler.plan.evolution_lower import UNITS, lower
-from reconciler.plan.evolution_raise import raised
+from reconciler.plan.evolution.accounts import accounts
+from reconciler.plan.evolution.fit import fit, keep_whole
+from reconciler.plan.evolution.lower import UNITS, lower
+from reconciler.plan.evolution.raising import raised
 from reconciler.plan.profile import Profile
 
 

@@ -7,8 +7,8 @@ import random
 import pytest
 import re2
 
-from reconciler.plan.pattern import Beyond, Chars, to_re2
-from reconciler.plan.re2_syntax import parse
+from reconciler.plan.patterns.re2 import parse
+from reconciler.plan.patterns.tree import Beyond, Chars, to_re2
 from reconciler.plan.routes.automata import Pattern
 from reconciler.talk.match import check_regex, finds
 from tests.conftest import many

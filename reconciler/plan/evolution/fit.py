@@ -1,6 +1,6 @@
 """What is live on an Evolution API server, named as the lowered desired state names it. PURE.
 
-Before it come `live.evolution`'s reading and `evolution_lower`; after it `own` and `diff`, which then need to know
+Before it come `live.evolution`'s reading and `lower`; after it `own` and `diff`, which then need to know
 nothing of that server. Rows of credentials get the name of what is declared as them; one that was replaced gets a name
 of its own, so that the plan moves everything off it and deletes it. What cannot be changed there is as it is.
 """
@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from reconciler.model import Desired, Live, LiveObject, Mark, Object, Ref, unmanaged
-from reconciler.plan.evolution_accounts import accounts
+from reconciler.plan.evolution.accounts import accounts
 from reconciler.plan.own import instance_names
 
 UNLISTED: Final = ""  # among the unproven: an instance that no listing of instances has

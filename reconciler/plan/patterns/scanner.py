@@ -1,13 +1,13 @@
 """Reading a pattern from left to right: what the syntaxes of RE2 and JavaScript have in common.
 
-Before it a pattern's source; after it `re2_syntax` and `javascript`, which know what their own atoms and groups are.
+Before it a pattern's source; after it `re2` and `javascript`, which know what their own atoms and groups are.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from reconciler.plan.pattern import Beyond, Choice, Node, Repeat
+from reconciler.plan.patterns.tree import Beyond, Choice, Node, Repeat
 
 _DEEPEST: Final = 100  # groups within groups
 

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from reconciler.model import Bot, Line
-from reconciler.plan import evolution
-from reconciler.plan.evolution import check_regex, explain, finds, holds, judge, ranked, terms
-from reconciler.plan.pattern import Beyond, Refused
+from reconciler.plan.evolution import match as evolution
+from reconciler.plan.evolution.match import check_regex, explain, finds, holds, judge, ranked, terms
+from reconciler.plan.patterns.tree import Beyond, Refused
 from tests.conftest import many
 from tests.talk.rows import bot, line
 

@@ -1,6 +1,6 @@
 """What is live on an Evolution API server in YAML's own terms, for whoever writes files of it. PURE.
 
-Before it comes a reading as `evolution_fit` named it; after it `import`. The way back of `evolution_lower`, for
+Before it comes a reading as `fit` named it; after it `import`. The way back of `lower`, for
 foreign objects only: plans never compare what was converted back.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from reconciler.model import Kind, Live, LiveObject
-from reconciler.plan.evolution_lower import NOBODY, PER_UNIT
+from reconciler.plan.evolution.lower import NOBODY, PER_UNIT
 from reconciler.plan.profile import Raised
 from reconciler.plan.same import UNSET
 

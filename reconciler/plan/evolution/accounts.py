@@ -1,6 +1,6 @@
 """Accounts on an Evolution API server: which row of credentials is which declared one. PURE.
 
-Before it come the lowered desired state and the server's rows; after it `evolution_lower` and `evolution_fit` name
+Before it come the lowered desired state and the server's rows; after it `lower` and `fit` name
 them. That server has no update of credentials, stores an API key once over all its instances, and shows it: so several
 declared Credentials may be one row, which may stand in another instance, and a new key is a new row.
 

@@ -9,13 +9,13 @@ import msgspec
 import pytest
 
 from reconciler.model import Change, FieldChange, Live, LiveObject, Mark, Object, Plan, Ref, Secret, fingerprint
-from reconciler.plan.evolution_accounts import accounts
-from reconciler.plan.evolution_fit import UNLISTED, fit, keep_whole
-from reconciler.plan.evolution_lower import lower
-from reconciler.plan.evolution_profile import EVOLUTION, settle
-from reconciler.plan.evolution_regex import both_cases, foreign_syntax, wrong_pattern
+from reconciler.plan.evolution.accounts import accounts
+from reconciler.plan.evolution.fit import UNLISTED, fit, keep_whole
+from reconciler.plan.evolution.lower import lower
+from reconciler.plan.evolution.profile import EVOLUTION, settle
+from reconciler.plan.evolution.regex import both_cases, foreign_syntax, wrong_pattern
 from reconciler.plan.order import order
-from reconciler.plan.profile import RUNTIME, profile_of
+from reconciler.plan.profiles import RUNTIME, profile_of
 from reconciler.plan.slots import PARKED_TOKENS, parked, slots_of
 from tests.plan.fleet import bistro, bot, declared, desired, keyword, main
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import string
 from typing import Final
 
-from reconciler.plan.charset import DIGITS, WORD, Ranges, one, union, without
-from reconciler.plan.pattern import (
+from reconciler.plan.patterns.charset import DIGITS, WORD, Ranges, one, union, without
+from reconciler.plan.patterns.scanner import Scanner
+from reconciler.plan.patterns.tree import (
     MOST_REPEATS,
     Beyond,
     Chars,
@@ -20,7 +21,6 @@ from reconciler.plan.pattern import (
     Repeat,
     Sequence,
 )
-from reconciler.plan.scanner import Scanner
 
 UNITS: Final = 0xFFFF  # the last UTF-16 unit
 _BREAKS: Final[Ranges] = ((0x0A, 0x0A), (0x0D, 0x0D), (0x2028, 0x2029))

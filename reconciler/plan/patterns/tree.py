@@ -1,4 +1,4 @@
-"""A pattern as a tree that means the same in every engine. After it `javascript` and `re2_syntax` make the trees,
+"""A pattern as a tree that means the same in every engine. After it `javascript` and `re2` make the trees,
 `automata` runs them; `to_re2` writes one as RE2 takes it.
 
 Only whether a pattern is found counts here: groups, lazy repeats and what is captured leave no trace.
@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from reconciler.plan.charset import Ranges
+from reconciler.plan.patterns.charset import Ranges
 
 Place = Literal["start", "end", "line start", "line end", "word edge", "no word edge"]
 

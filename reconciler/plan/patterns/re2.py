@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import re2
 
-from reconciler.plan.charset import DIGITS, LAST, WORD, Ranges, one, union, without
-from reconciler.plan.pattern import Beyond, Chars, Edge, Node, Sequence
-from reconciler.plan.scanner import Scanner
+from reconciler.plan.patterns.charset import DIGITS, LAST, WORD, Ranges, one, union, without
+from reconciler.plan.patterns.scanner import Scanner
+from reconciler.plan.patterns.tree import Beyond, Chars, Edge, Node, Sequence
 
 _SPACES: Final[Ranges] = ((0x09, 0x0A), (0x0C, 0x0D), (0x20, 0x20))
 _CLASSES: Final[dict[str, Ranges]] = {

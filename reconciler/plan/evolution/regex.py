@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from reconciler.plan.evolution import check_regex
-from reconciler.plan.pattern import Beyond
+from reconciler.plan.evolution.match import check_regex
+from reconciler.plan.patterns.tree import Beyond
 
 _PIECE: Final = re.compile(
     r"""\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|.)   # an escape
