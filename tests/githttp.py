@@ -29,6 +29,8 @@ def git_server(folder: Path, password: str | None = None) -> Iterator[GitServer]
     server = GitServer(folder, password)
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # head and body are two writes
+
         def log_message(self, *_: Any) -> None:
             pass
 

@@ -26,6 +26,7 @@ class Account(ThreadingHTTPServer):
 
 
 class _Answer(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # head and body are two writes
     server: Account
 
     def do_GET(self) -> None:

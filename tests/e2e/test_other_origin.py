@@ -48,6 +48,8 @@ CALL = """async ([method, url, key, body, credentials]) => {
 
 
 class _Empty(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # head and body are two writes
+
     def do_GET(self) -> None:
         body = b"<!doctype html><title>manager</title>"
         self.send_response(200)

@@ -26,6 +26,8 @@ class SlowModel:
         model = self
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # head and body are two writes
+
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
                 model.times += 1

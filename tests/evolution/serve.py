@@ -8,7 +8,6 @@ with serving() as server:
 from __future__ import annotations
 
 import contextlib
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import uvicorn
 from tests.evolution.app import Calls
 from tests.evolution.faults import Fault, Faults, Kind, Seen
 from tests.evolution.rules import Row, Store
+from tests.listening import listen
 
 KEY = "a-global-key-of-tests"
 
@@ -67,8 +67,7 @@ class Server:
 
     def start(self, port: int = 0) -> None:
         """Serves from a thread, on a free port or on the one it had."""
-        listening = socket.create_server(("127.0.0.1", port or self._port))
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each answer's body waits 40 ms
+        listening = listen(port or self._port)
         self._port = listening.getsockname()[1]
         config = uvicorn.Config(self.faults, lifespan="off", log_config=None, access_log=False)
         self._uvicorn = uvicorn.Server(config)

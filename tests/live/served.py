@@ -15,6 +15,7 @@ import uvicorn
 
 from reconciler.model import Live, Ref
 from reconciler.plan.order import Step
+from tests.listening import listen
 from tests.plan.target import Model
 
 KEY = "a-global-key-of-tests"
@@ -40,7 +41,7 @@ def runtime(
     store = open_store(folder / "runtime.db", secret.read_text())
     log = io.StringIO()  # not the captured standard error, which pytest closes under it
     app = build_app(store, api_key=KEY, notices=Notices(), wake=lambda: None, list_models=no_models, log_to=log)
-    listening = listening or socket.create_server(("127.0.0.1", 0))
+    listening = listening or listen()
     server = uvicorn.Server(uvicorn.Config(wrap(app), log_config=None, access_log=False))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

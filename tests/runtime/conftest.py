@@ -6,6 +6,7 @@ import asyncio
 import io
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class Server:
         self.thread.start()
         while not self.uvicorn.started:
             assert self.thread.is_alive()
+            time.sleep(0.002)
         self.url = f"http://127.0.0.1:{self.uvicorn.servers[0].sockets[0].getsockname()[1]}"
 
     def _run(self) -> None:

@@ -261,6 +261,7 @@ def serve(kind: str) -> Iterator[Served]:
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # head and body are two writes
         protocol_version = "HTTP/1.1"
 
         def _do(self) -> None:

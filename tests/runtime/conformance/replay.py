@@ -39,6 +39,7 @@ class Outcome(msgspec.Struct, frozen=True):
 class _OpenAI(BaseHTTPRequestHandler):
     """The server that the recording's model calls went to: lists four models, echoes, refuses keys with `bad`."""
 
+    disable_nagle_algorithm = True  # head and body are two writes
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
