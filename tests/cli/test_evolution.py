@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import command
 from tests.conftest import Repo
 from tests.evolution.serve import Server, serving
 
@@ -45,8 +46,7 @@ def cli(repo: Repo, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     repo.commit({**files, "reconciler.yaml": CONFIG.format(first="", url=server.url)})
 
     def run(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, "-m", "reconciler", *arguments]
-        done = subprocess.run(command, cwd=repo.root, capture_output=True, text=True, timeout=60, check=False)
+        done = command(*arguments, folder=repo.root)
         return done.returncode, done.stdout + done.stderr
 
     return run

@@ -17,7 +17,7 @@ from reconciler.cli.restore import _move_in
 from reconciler.errors import Misuse, Unavailable
 from reconciler.reconcile.history import History
 from reconciler.store.copy import check_database, copy_database, count_on
-from tests.e2e.conftest import command
+from tests.commands import command
 from tests.e2e.served import Serve
 
 
