@@ -18,6 +18,7 @@ from typing import Any, Final
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]  # (host, port) -> addresses
 
+_CONNECTIONS: Final = 2000  # of one client
 REMEDY: Final = "start the runtime with --allow-private-url and the host if that is meant"
 
 
@@ -106,9 +107,16 @@ def forbidden(error: BaseException) -> str | None:
     return None
 
 
+def client(http: ModuleType, core: ModuleType, gate: Gate, most: int, seconds: float) -> Any:
+    """An AsyncClient for addresses that are stored: through `transport`, without redirects, what the environment says
+    of proxies, or waits of more than `seconds`."""
+    through = transport(http, core, gate, most)
+    return http.AsyncClient(timeout=seconds, follow_redirects=False, trust_env=False, transport=through)
+
+
 def transport(http: ModuleType, core: ModuleType, gate: Gate, most: int, **options: Any) -> Any:
     """A transport for an AsyncClient that connects through `gate` and reads `most` bytes of an answer. Without `limits`
-    among the options it opens 100 connections at most, whoever they lead to: one address that hangs takes them all.
+    among the options it opens 2,000 connections at most: of few, one address that hangs would take them all.
 
     `http` and `core` are httpx and httpcore, or httpx2 and httpcore2: two clients of one make. Answers are asked for
     and taken uncompressed, so that the bound holds for what is unpacked too. Raises the clients' own errors.
@@ -139,7 +147,7 @@ def transport(http: ModuleType, core: ModuleType, gate: Gate, most: int, **optio
         async def aclose(self) -> None:
             await self._stream.aclose()
 
-    made = Guarded(trust_env=False, **options)
+    made = Guarded(trust_env=False, **{"limits": http.Limits(max_connections=_CONNECTIONS), **options})
     # The one place that both libraries leave for this; httpcore documents `network_backend`, httpx does not pass it on.
     made._pool._network_backend = _backend(core, gate, made._pool._network_backend)
     return made

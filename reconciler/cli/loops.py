@@ -193,17 +193,18 @@ def standings(folder: DataFolder) -> Callable[[], Sequence[Standing]]:
                     target=one.target,
                     outcome=one.outcome,
                     checked=one.checked,
-                    drift=len(history.targets.drift(one.target)),
+                    drift=drifted,
                     passes=history.outcomes(one.target),
                     steps=history.step_outcomes(one.target),
                     seconds=history.seconds(one.target),
                     attempts=one.attempts,
                     suspended=history.holds.suspended(one.target) is not None,
-                    synced=one.outcome in ("applied", "unchanged") and not history.targets.drift(one.target),
+                    synced=one.outcome in ("applied", "unchanged") and not drifted,
                     fetched=source.fetched if source is not None else None,
                     retiring=len(history.listings.retiring(one.target)),
                 )
                 for one in history.targets.all()
+                for drifted in [len(history.targets.drift(one.target))]
             ]
 
     return found

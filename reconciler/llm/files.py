@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from reconciler.egress import Gate, forbidden, transport
+from reconciler.egress import Gate, client, forbidden
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Files:
         import httpx
 
         if self._http is None:
-            through = transport(httpx, httpcore, self._gate, BYTES + 1, limits=httpx.Limits(max_connections=2000))
-            self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False, transport=through)
+            self._http = client(httpx, httpcore, self._gate, BYTES + 1, SECONDS)
         try:
             async with self._http.stream("GET", url) as response:
                 if not response.is_success:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from reconciler.egress import Gate, forbidden, transport
+from reconciler.egress import Gate, client, forbidden
 from reconciler.talk.prompt import Request
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class Functions:
         import httpx
 
         if self._http is None:
-            through = transport(httpx, httpcore, self._gate, 2 * BYTES, limits=httpx.Limits(max_connections=2000))
-            self._http = httpx.AsyncClient(timeout=SECONDS, follow_redirects=False, trust_env=False, transport=through)
+            self._http = client(httpx, httpcore, self._gate, 2 * BYTES, SECONDS)
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
             async with self._http.stream("POST", url, content=msgspec.json.encode(body), headers=headers) as response:

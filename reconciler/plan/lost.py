@@ -11,7 +11,7 @@ from typing import Final
 from reconciler.errors import Refusal
 from reconciler.model import LiveObject, Ref, TargetType
 from reconciler.plan.own import Owned, Pair
-from reconciler.plan.slots import slots_of
+from reconciler.plan.slots import contested, slots_of
 
 ADOPT: Final = "adopt:"  # of an allowance: the id of a live object that lost its mark
 _SLOTS: Final = {"Bot": "the trigger", "Credentials": "the name", "Assistant": "the assistantId"}
@@ -53,10 +53,7 @@ def _holding(owned: Owned, type: TargetType) -> Iterator[tuple[Pair, LiveObject]
     """Declared objects, each with the foreign one that holds what it needs."""
     held = {slot: one for one in owned.foreign for slot in slots_of(type, one.kind, one.instance, one.spec, one.label)}
     for pair in owned.pairs:
-        one, now = pair.object, pair.live
-        instance = owned.names[one.ref.instance]
-        wanted = slots_of(type, one.ref.kind, instance, one.spec, one.ref.name)
-        has = slots_of(type, one.ref.kind, instance, now.spec, now.label) if now is not None else ()
-        # What both have live already the target lets them share.
-        if (slot := next((slot for slot in wanted if slot in held and slot not in has), None)) is not None:
+        one = pair.object
+        slot = contested(type, one.ref, owned.names[one.ref.instance], one.spec, pair.live, held)
+        if slot is not None:
             yield pair, held[slot]

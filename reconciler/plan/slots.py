@@ -10,10 +10,10 @@ and a chatCompletion bot its pair of model and maxTokens.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, Final
 
-from reconciler.model import TargetType
+from reconciler.model import LiveObject, Ref, TargetType
 from reconciler.talk.match import trigger_key
 
 Slot = tuple[str, ...]  # the kind, the target's instance name, and what is held
@@ -27,6 +27,15 @@ def slots_of(type: TargetType, kind: str, instance: str, spec: Mapping[str, Any]
         return _on_evolution(instance, spec) if kind == "Bot" else ()
     slot = slot_of(kind, instance, spec, name)
     return () if slot is None else (slot,)
+
+
+def contested(
+    type: TargetType, ref: Ref, instance: str, spec: Mapping[str, Any], live: LiveObject | None, held: Container[Slot]
+) -> Slot | None:
+    """The first slot that an object wants and others hold. What it has live already the target lets it share."""
+    wanted = slots_of(type, ref.kind, instance, spec, ref.name)
+    has = slots_of(type, ref.kind, instance, live.spec, live.label) if live is not None else ()
+    return next((slot for slot in wanted if slot in held and slot not in has), None)
 
 
 def parked(type: TargetType, kind: str, name: str, id: str) -> dict[str, Any]:

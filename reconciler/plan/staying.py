@@ -12,7 +12,7 @@ import msgspec
 
 from reconciler.errors import Refusal
 from reconciler.model import Change, LiveObject, TargetType
-from reconciler.plan.slots import slots_of
+from reconciler.plan.slots import contested, slots_of
 
 ELSEWHERE = "it is not in this part of the plan"
 
@@ -28,16 +28,14 @@ def blocked(type: TargetType, applied: Iterable[Change], staying: Iterable[Chang
     for change in applied if held else ():
         if change.spec is None:
             continue
-        has = change.live and slots_of(type, change.ref.kind, change.instance_name, change.live.spec, change.live.label)
-        for slot in slots_of(type, change.ref.kind, change.instance_name, change.spec, change.ref.name):
-            if slot in held and slot not in (has or ()):
-                other = held[slot]
-                yield Refusal(
-                    reason=f"{change.ref} needs what {other.ref} holds ({' '.join(slot[2:])}), "
-                    f"which stays as it is: {other.held or ELSEWHERE}",
-                    remedy=f"let {other.ref.name} be changed too, or change one of them",
-                )
-                break
+        slot = contested(type, change.ref, change.instance_name, change.spec, change.live, held)
+        if slot is not None:
+            other = held[slot]
+            yield Refusal(
+                reason=f"{change.ref} needs what {other.ref} holds ({' '.join(slot[2:])}), "
+                f"which stays as it is: {other.held or ELSEWHERE}",
+                remedy=f"let {other.ref.name} be changed too, or change one of them",
+            )
 
 
 def waiting(changes: Iterable[Change], staying: Iterable[LiveObject]) -> Iterator[Change]:

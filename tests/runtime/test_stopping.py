@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from reconciler.errors import Unavailable
-from tests.store.standing import Stand, polled, thinks
+from tests.store.standing import Stand, carries, polled, thinks
 from tests.talk.rows import everyone
 
 
@@ -153,14 +153,7 @@ async def test_a_stop_does_not_wait_for_a_sweep(stand, monkeypatch):
 async def test_a_post_under_way_arrives_before_the_engine_has_stopped(stand):
     """Cut off, it would be posted again at the next start."""
     await stand.bots(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://hook"})
-    begun, may, posted = asyncio.Event(), asyncio.Event(), []
-
-    async def post(instance, push):
-        begun.set()
-        await may.wait()
-        posted.append(push.text)
-
-    stand.post = post
+    begun, may, posted = carries(stand)
     running = asyncio.create_task(stand.engine.run())
     await stand.hear("hi")
     async with asyncio.timeout(30):
@@ -178,13 +171,7 @@ async def test_a_post_under_way_arrives_before_the_engine_has_stopped(stand):
 async def test_a_post_that_never_arrives_is_cut_off_and_due_again(stand, monkeypatch):
     monkeypatch.setattr("reconciler.runtime.sending.SECONDS", 0.01)
     await stand.bots(everyone(debounce_time=0, delay_message=0), instance={"webhook": "http://hook"})
-    begun, never = asyncio.Event(), asyncio.Event()
-
-    async def post(instance, push):
-        begun.set()
-        await never.wait()
-
-    stand.post = post
+    begun, _, _ = carries(stand)
     running = asyncio.create_task(stand.engine.run())
     await stand.hear("hi")
     async with asyncio.timeout(30):

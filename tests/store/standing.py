@@ -170,6 +170,20 @@ def thinks(stand, text):
     return thinking, may
 
 
+def carries(stand):
+    """Has posts arrive only when they are let; gives the events that one is under way, that it may arrive, and the
+    texts that have arrived."""
+    begun, may, posted = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(instance, push):
+        begun.set()
+        await may.wait()
+        posted.append(push.text)
+
+    stand.post = slow
+    return begun, may, posted
+
+
 async def polled(condition):
     """Waits until a condition, asked again and again, holds."""
     async with asyncio.timeout(30):

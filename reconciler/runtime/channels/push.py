@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from reconciler.egress import Gate, forbidden, transport
+from reconciler.egress import Gate, client, forbidden
 from reconciler.model import Instance
 from reconciler.store.outbox import Push
 from reconciler.talk.attach import kind_of
@@ -48,10 +48,7 @@ class Webhooks:
         import httpx
 
         if self._http is None:
-            through = transport(httpx, httpcore, self._gate, _BYTES, limits=httpx.Limits(max_connections=2000))
-            self._http = httpx.AsyncClient(
-                timeout=self._seconds, follow_redirects=False, trust_env=False, transport=through
-            )
+            self._http = client(httpx, httpcore, self._gate, _BYTES, self._seconds)
         headers = {"Content-Type": "application/json", "Idempotency-Key": push.id}
         body = msgspec.json.encode(event(instance, push))
         try:
