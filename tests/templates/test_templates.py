@@ -85,7 +85,7 @@ def test_a_workflow_may_do_only_what_it_needs(path: Path) -> None:
 
 def test_the_action_installs_what_runs_the_program_and_nothing_else() -> None:
     installing = scripts(ACTION)[0]
-    assert '--require-hashes --requirement "$ACTION/runtime.lock"' in installing
+    assert '--no-deps --require-hashes --requirement "$ACTION/runtime.lock"' in installing
 
     def pinned(name: str) -> dict[str, str]:
         rows = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
@@ -96,8 +96,8 @@ def test_the_action_installs_what_runs_the_program_and_nothing_else() -> None:
     needs = {re.split(r"[^\w.-]", one)[0].lower() for one in project["project"]["dependencies"]}
     tools = {re.split(r"[^\w.-]", one)[0].lower() for one in project["dependency-groups"]["dev"]}
     assert runs.items() <= whole.items()
-    assert needs | {"hatchling"} <= runs.keys()
-    assert runs.keys() & tools == {"hatchling"}
+    assert needs | {"hatchling", "editables"} <= runs.keys()
+    assert runs.keys() & tools == {"hatchling", "editables"}
 
 
 def test_no_module_of_a_pull_requests_files_is_run() -> None:
