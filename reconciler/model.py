@@ -521,6 +521,25 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     output: float
 
 
+class KnownModel(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as its maker announced it: what a million tokens cost, the day on which it goes, what replaces it."""
+
+    input: float | None = None
+    cached: float | None = None
+    output: float | None = None
+    ends: str | None = None
+    replacement: str | None = None
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The models that are known here, by name, as of a day (`2026-11-27`); prices are in `currency` (ISO 4217)."""
+
+    as_of: str
+    currency: str
+    sources: tuple[str, ...]
+    models: Mapping[str, KnownModel]
+
+
 class ForgeAt(msgspec.Struct, frozen=True, kw_only=True):
     """Where a repository's pull requests are (`forge:`); `token` is {"env": …} or {"file": …}, {}: the usual one."""
 

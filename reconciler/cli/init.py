@@ -53,7 +53,8 @@ metadata:
 spec:
   description: Answers every message
   botType: chatCompletion
-  model: gpt-4o
+  model: gpt-6-luna
+  reasoningEffort: none         # it answers at once; low, medium and high think first, and cost more
   maxTokens: 500
   triggerType: all
   systemMessages:

@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "drift": "drift:drift",
     "why": "why:why",
     "route": "route:route",
+    "models": "models:models",
     "review": "review:review",
     "suspend": "suspend:suspend",
     "resume": "suspend:resume",

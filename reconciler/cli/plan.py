@@ -134,6 +134,7 @@ def with_records(plan: Plan, desired: Desired) -> Plan:
     """The plan with a note for a commit in quarantine and for each model that goes, as the loop's records say."""
     from datetime import UTC, datetime
 
+    from reconciler.catalog import catalog
     from reconciler.plan.retire import notes, retiring, uses
 
     path = context.data.loop_database
@@ -146,7 +147,7 @@ def with_records(plan: Plan, desired: Desired) -> Plan:
     with History(path) as history:
         lists = history.listings.lists(plan.target)
         skipped = history.holds.quarantined(plan.target, plan.commit)
-    found = [*notes(retiring(uses(desired), lists, datetime.now(UTC).date()))]
+    found = [*notes(retiring(uses(desired), lists, datetime.now(UTC).date(), catalog()))]
     if skipped is not None:
         bad, good = skipped.bad[:8], skipped.good[:8]
         found.insert(0, f"{bad} is quarantined: it was rolled back, and the loop applies {good} in its place")

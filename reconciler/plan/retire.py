@@ -1,7 +1,7 @@
 """Which bots run on models that are about to go, or are gone. PURE.
 
-Before it come the desired state and what each account's `GET /v1/models` last said (`reconcile/models.py` asks and
-remembers); after it `status`, `plan`, `review` and a metric. A model whose list is not known is not spoken of.
+It is told from the desired state, from what each account's `GET /v1/models` last said (`reconcile/models.py` asks and
+remembers) and from the catalog of known models. A model whose account's list is not known is not spoken of.
 """
 
 from __future__ import annotations
@@ -13,33 +13,9 @@ from typing import Any, Final
 
 import msgspec
 
-from reconciler.model import DEMO, Desired, Ref
+from reconciler.model import DEMO, Catalog, Desired, KnownModel, Price, Ref
 
 SOON: Final = 60  # days before its end from which a model is spoken of
-
-# What OpenAI recommends in a model's place, and the day on which it shuts the model down; snapshots go with the model
-# they are of. Source: https://developers.openai.com/api/docs/deprecations, as of 2026-11.
-REPLACEMENTS: Final[Mapping[str, tuple[str, str]]] = {
-    "gpt-3.5-turbo": ("gpt-5.6-terra", "2026-10-23"),
-    "gpt-4": ("gpt-5.6-sol", "2026-10-23"),
-    "gpt-4-turbo": ("gpt-5.6-sol", "2026-10-23"),
-    "gpt-4.1-nano": ("gpt-5.6-luna", "2026-10-23"),
-    "gpt-4o-2024-05-13": ("gpt-5.6-sol", "2026-10-23"),
-    "o1": ("gpt-5.6-sol", "2026-10-23"),
-    "o1-pro": ("gpt-5.6-sol", "2026-10-23"),
-    "o3-mini": ("gpt-5.6-sol", "2026-10-23"),
-    "o4-mini": ("gpt-5.6-terra", "2026-10-23"),
-    "gpt-5": ("gpt-5.6-sol", "2026-12-11"),
-    "gpt-5-mini": ("gpt-5.6-terra", "2026-12-11"),
-    "gpt-5-nano": ("gpt-5.6-luna", "2026-12-11"),
-    "gpt-5-pro": ("gpt-5.6-sol", "2026-12-11"),
-    "o3": ("gpt-5.6-sol", "2026-12-11"),
-    "o3-pro": ("gpt-5.6-sol", "2026-12-11"),
-    "gpt-4o": ("gpt-6-luna", "2027-01-14"),
-    "gpt-4o-mini": ("gpt-6-luna", "2027-01-14"),
-    "gpt-4.1": ("gpt-6-luna", "2027-01-14"),
-    "gpt-4.1-mini": ("gpt-6-luna", "2027-01-14"),
-}
 
 _SNAPSHOT: Final = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{4})$")
 
@@ -58,8 +34,8 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Retiring(msgspec.Struct, frozen=True, kw_only=True):
-    """A bot whose model goes, or is `gone`: on which day (None: unknown), in how many days, what OpenAI puts in its
-    place (None: unknown)."""
+    """A bot whose model goes, or is `gone`: on which day (None: unknown), in how many days, what replaces it (None:
+    unknown), and whether its account lists that (None: nobody asked)."""
 
     bot: Ref
     model: str
@@ -67,6 +43,7 @@ class Retiring(msgspec.Struct, frozen=True, kw_only=True):
     date: str | None = None
     days: int | None = None
     replacement: str | None = None
+    listed: bool | None = None
 
     @property
     def text(self) -> str:
@@ -77,7 +54,10 @@ class Retiring(msgspec.Struct, frozen=True, kw_only=True):
             said = f"{self.model} has gone, on {self.date}"
         else:
             said = f"{self.model} is not among the models of its account"
-        return f"{said}: {self.replacement} replaces it" if self.replacement else said
+        if not self.replacement:
+            return said
+        but = ", but its account does not list that" if self.listed is False else ""
+        return f"{said}: {self.replacement} replaces it{but}"
 
 
 def uses(desired: Desired) -> tuple[Use, ...]:
@@ -101,7 +81,7 @@ def uses(desired: Desired) -> tuple[Use, ...]:
     return tuple(found)
 
 
-def retiring(used: Iterable[Use], lists: Lists, today: date) -> tuple[Retiring, ...]:
+def retiring(used: Iterable[Use], lists: Lists, today: date, known: Catalog) -> tuple[Retiring, ...]:
     """Of some bots those whose model goes within 60 days or is not to be had any more, the soonest first.
 
     An account without a list, or with an empty one (a server that does not keep one), says nothing of its models.
@@ -112,52 +92,93 @@ def retiring(used: Iterable[Use], lists: Lists, today: date) -> tuple[Retiring, 
         if not listed:
             continue
         id = _listed_as(use.model, listed)
-        known = replacement(use.model)
-        day = _day(listed[id]) if id is not None else None
+        entry = replacement(use.model, known)
         if id is None:
-            ends = known[1] if known and _passed(known[1], today) else None
-            found.append(
-                Retiring(bot=use.bot, model=use.model, gone=True, date=ends, replacement=known[0] if known else None)
+            ends = _day(entry.ends) if entry is not None else None
+            day = ends if ends is not None and ends <= today else None
+            gone = True
+        else:
+            day = _day(listed[id])
+            if day is None or (day - today).days > SOON:
+                continue
+            gone = day < today
+        next_, there = _next(use.model, listed, today, known)
+        found.append(
+            Retiring(
+                bot=use.bot,
+                model=use.model,
+                gone=gone,
+                date=day.isoformat() if day else None,
+                days=(day - today).days if day and id is not None else None,
+                replacement=next_,
+                listed=there,
             )
-        elif day is not None and (days := (day - today).days) <= SOON:
-            found.append(
-                Retiring(
-                    bot=use.bot,
-                    model=use.model,
-                    gone=days < 0,
-                    date=day.isoformat(),
-                    days=days,
-                    replacement=known[0] if known else None,
-                )
-            )
+        )
     return tuple(sorted(found, key=lambda one: (not one.gone, one.date or "", one.bot)))
 
 
-def replacement(model: str) -> tuple[str, str] | None:
-    """What OpenAI puts in a model's place, and the day on which the model goes; None where that is not known.
+def replacement(model: str, known: Catalog) -> KnownModel | None:
+    """What is known of a model that goes: its day and what replaces it; None where it is not known to go.
 
     Snapshots (`gpt-4o-2024-08-06`) and fine-tuned models (`ft:gpt-4o-2024-08-06:…`) go with the model they are of.
     """
     base = model.split(":")[1] if model.startswith("ft:") and model.count(":") > 1 else model
-    return REPLACEMENTS.get(base) or REPLACEMENTS.get(_SNAPSHOT.sub("", base))
+    found = known.models.get(base) or known.models.get(_SNAPSHOT.sub("", base))
+    return found if found is not None and found.ends else None
 
 
-def announced(used: Iterable[Use], desired: Desired) -> Lists:
+def _next(model: str, listed: Listed, today: date, known: Catalog) -> tuple[str | None, bool | None]:
+    """What replaces a model, and whether the account lists it: the first of its replacement, that one's replacement
+    and so on that is listed and stays; else the first of them, which is not. (None, None) where none is known."""
+    entry = replacement(model, known)
+    first = name = entry.replacement if entry is not None else None
+    if isinstance(listed, Announced):  # nobody asked
+        return first, None
+    seen = {model}
+    while name is not None and name not in seen:
+        id = _listed_as(name, listed)
+        day = _day(listed[id]) if id is not None else None
+        if id is not None and (day is None or (day - today).days > SOON):
+            return name, True
+        seen.add(name)
+        later = known.models.get(name)
+        name = later.replacement if later is not None else None
+    return first, False if first is not None else None
+
+
+class Announced(dict[str, str | None]):
+    """A list of an account that was not asked."""
+
+
+def announced(used: Iterable[Use], desired: Desired, known: Catalog) -> Lists:
     """Lists made of what OpenAI has announced, for who cannot ask: of accounts at OpenAI's own address alone.
 
     Only models that OpenAI announced the end of are in them, each until its day is past, so nothing is taken for gone.
     """
-    elsewhere = {
+    away = elsewhere(desired)
+    found: dict[tuple[str, str], Announced] = {}
+    for use in used:
+        if (key := (use.bot.instance, use.credentials)) not in away:
+            entry = replacement(use.model, known)
+            found.setdefault(key, Announced())[use.model] = entry.ends if entry else None
+    return found
+
+
+def elsewhere(desired: Desired) -> set[tuple[str, str]]:
+    """The accounts that are not at OpenAI's own address, as (instance, name)."""
+    return {
         (o.ref.instance, o.ref.name)
         for o in desired.objects
         if o.ref.kind == "Credentials" and not str(o.spec.get("baseUrl") or _OPENAI).startswith(_OPENAI)
     }
-    found: dict[tuple[str, str], dict[str, str | None]] = {}
-    for use in used:
-        if (key := (use.bot.instance, use.credentials)) not in elsewhere:
-            known = replacement(use.model)
-            found.setdefault(key, {})[use.model] = known[1] if known else None
-    return found
+
+
+def price(model: str, known: Catalog) -> Price | None:
+    """What a model's maker asks for a million tokens; of a snapshot (`gpt-4o-2024-08-06`) what its model costs."""
+    found = known.models.get(model) or known.models.get(_SNAPSHOT.sub("", model))
+    if found is None or found.input is None or found.output is None:
+        return None
+    return Price(input=found.input, cached=found.input if found.cached is None else found.cached, output=found.output)
 
 
 _OPENAI: Final = "https://api.openai.com/"
@@ -179,6 +200,7 @@ def documents(found: Iterable[Retiring]) -> list[dict[str, Any]]:
             "shutdownDate": one.date,
             "days": one.days,
             "replacement": one.replacement,
+            "replacementListed": one.listed,
             "text": one.text,
         }
         for one in found
@@ -204,10 +226,6 @@ def _day(text: str | None) -> date | None:
         return date.fromisoformat(text[:10]) if text else None
     except ValueError:
         return None
-
-
-def _passed(day: str, today: date) -> bool:
-    return date.fromisoformat(day) <= today
 
 
 def _in(days: int) -> str:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from reconciler.errors import Unavailable
+from reconciler.reconcile.listings import LISTED
 from reconciler.reconcile.listings import TABLES as MODELS
 from reconciler.reconcile.tries import TABLES as TRIES
 
-SCHEMA: Final = 6  # PRAGMA user_version of a file whose tables are current
+SCHEMA: Final = 7  # PRAGMA user_version of a file whose tables are current
 
 _TABLES: Final = (
     'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
@@ -141,6 +142,10 @@ def migrate(db: sqlite3.Connection) -> None:
     def m006_tries(tables: Any) -> None:
         for statement in TRIES:
             tables.execute(statement)
+
+    @migrations()
+    def m007_listed(tables: Any) -> None:
+        tables.execute(LISTED)
 
     db.execute("PRAGMA journal_mode=WAL")
     migrations.apply(Database(db))

@@ -25,6 +25,8 @@ TABLES: Final = (
     " bot TEXT NOT NULL, model TEXT NOT NULL, gone INTEGER NOT NULL, date TEXT, replacement TEXT,"
     " PRIMARY KEY (target, position)) WITHOUT ROWID",
 )
+# Whether the account lists what replaces the model.
+LISTED: Final = "ALTER TABLE retiring ADD COLUMN listed INTEGER"
 
 AGE: Final = 86_400.0  # seconds for which a list holds
 AGAIN: Final = 3_600.0  # seconds after a reading that failed
@@ -94,9 +96,9 @@ class Listings:
         """Which bots of a target run on models that go."""
         self._db.execute("DELETE FROM retiring WHERE target=?", (target,))
         self._db.executemany(
-            "INSERT INTO retiring VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO retiring VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (target, n, one.bot.instance, one.bot.name, one.model, one.gone, one.date, one.replacement)
+                (target, n, one.bot.instance, one.bot.name, one.model, one.gone, one.date, one.replacement, one.listed)
                 for n, one in enumerate(found)
             ],
         )
@@ -129,4 +131,5 @@ def _of(row: sqlite3.Row, today: date) -> Retiring:
         date=row["date"],
         days=days,
         replacement=row["replacement"],
+        listed=None if row["listed"] is None else bool(row["listed"]),
     )

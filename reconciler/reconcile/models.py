@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+from reconciler.catalog import catalog
 from reconciler.errors import Unavailable
 from reconciler.model import DEMO, Account, Desired, Secret
 from reconciler.plan.retire import Listed, retiring, uses
@@ -86,7 +87,7 @@ class Models:
                 self._note(target, self._seen[target])
 
     def _note(self, target: str, desired: Desired) -> None:
-        found = retiring(uses(desired), self._history.listings.lists(target), datetime.now(UTC).date())
+        found = retiring(uses(desired), self._history.listings.lists(target), datetime.now(UTC).date(), catalog())
         self._history.listings.stand(target, found)
 
 

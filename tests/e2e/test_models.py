@@ -18,7 +18,7 @@ KEY = "sk-0123456789abcdef"
 
 
 class Account(ThreadingHTTPServer):
-    """An account's model server that lists gpt-4o with its last day."""
+    """An account's model server that lists gpt-6-luna with its last day."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -31,7 +31,7 @@ class _Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.heard.append((self.path, self.headers.get("authorization")))
-        models = [{"id": "gpt-4o", "object": "model", "shutdown_date": SOON}, {"id": "gpt-6-luna", "object": "model"}]
+        models = [{"id": "gpt-6-luna", "object": "model", "shutdown_date": SOON}, {"id": "gpt-7", "object": "model"}]
         body = json.dumps({"object": "list", "data": models}).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
@@ -59,13 +59,13 @@ def test_bots_whose_model_goes_are_told_of_and_the_account_is_asked_once(fleet: 
         up.ready()
         state = until(lambda: (found := up.stands())["retiring"] and found)
         said = up.run("status", exit_code=None).stdout
-        assert f"  model     gpt-4o goes on {SOON}, in 20 days: gpt-6-luna replaces it (bistro/complaints, " in said
+        assert f"  model     gpt-6-luna goes on {SOON}, in 20 days (bistro/complaints, " in said
         up.run("sync")
         shown = up.run("plan").stdout
-        assert f"note: model gpt-4o goes on {SOON}, in 20 days: gpt-6-luna replaces it (bistro/complaints, " in shown
+        assert f"note: model gpt-6-luna goes on {SOON}, in 20 days (bistro/complaints, " in shown
         assert {(one["instance"], one["model"]) for one in state["retiring"]} == {
-            ("bistro", "gpt-4o"),
-            ("clinica", "gpt-4o"),
+            ("bistro", "gpt-6-luna"),
+            ("clinica", "gpt-6-luna"),
         }
         gauge = f'reconciler_retiring_bots{{target="local"}} {len(state["retiring"])}'
         assert gauge in up.client.get("/metrics").text

@@ -1,8 +1,8 @@
 """What 1,000 turns of the bots that change take, before and after: tokens by an estimate, money where prices are known.
 
-Before it `compare`; after it the renderings. The estimate counts what each turn of a bot carries: its prompt and tools
-by `talk.prompt.tokens`, and a message of 20 tokens; what a chat's history adds depends on the chats, and is the same on
-both sides.
+Prices are those of `reconciler.yaml`, else the catalog's for accounts at OpenAI's own address. The estimate counts what
+each turn of a bot carries: its prompt and tools by `talk.prompt.tokens`, and a message of 20 tokens; what a chat's
+history adds depends on the chats, and is the same on both sides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from reconciler.model import Desired, Object, Plan, Price, Ref
+from reconciler.model import Catalog, Desired, Object, Plan, Price, Ref
+from reconciler.plan.retire import elsewhere, price
 from reconciler.plan.review.findings import Cost
 from reconciler.talk.prompt import tokens
 
@@ -26,22 +27,28 @@ Assistants = Mapping[tuple[str, str], Object]
 
 
 class Take(msgspec.Struct, frozen=True):
-    """What one turn takes: the fixed prompt's tokens, the longest reply's, the model."""
+    """What one turn takes: the fixed prompt's tokens, the longest reply's, the model, what its maker asks for it."""
 
     prompt: int
     reply: int
     model: str | None
+    price: Price | None
 
 
-def costs(base: Desired, head: Desired, plan: Plan, prices: Mapping[str, Price]) -> tuple[Cost, ...]:
-    """The bots for which a turn takes more or less than before, those with the largest difference first."""
+def costs(
+    base: Desired, head: Desired, plan: Plan, prices: Mapping[str, Price], known: Catalog | None = None
+) -> tuple[Cost, ...]:
+    """The bots for which a turn takes more or less than before, those with the largest difference first.
+
+    `prices` are the operator's, `known` the makers' in the same currency (None: they are in another).
+    """
     instances = {change.ref.instance for change in plan.changes}
     renamed = {change.renamed_from: change.ref for change in plan.changes if change.renamed_from}
     old = {
         Ref("Bot", ref.instance, renamed[ref.name].name) if ref.name in renamed else ref: take
-        for ref, take in _takes(base, instances).items()
+        for ref, take in _takes(base, instances, known).items()
     }
-    new = _takes(head, instances)
+    new = _takes(head, instances, known)
     found = [
         _cost(ref, old.get(ref), new.get(ref), prices)
         for ref in sorted(old.keys() | new.keys())
@@ -57,13 +64,18 @@ def total(found: tuple[Cost, ...]) -> tuple[float, float] | None:
     return (sum(before), sum(after)) if before or after else None
 
 
-def _takes(desired: Desired, instances: set[str]) -> dict[Ref, Take]:
+def _takes(desired: Desired, instances: set[str], known: Catalog | None) -> dict[Ref, Take]:
     chosen = [one for one in desired.objects if one.ref.instance in instances]
     assistants = {(one.ref.instance, one.spec["assistantId"]): one for one in chosen if one.ref.kind == "Assistant"}
-    return {one.ref: _take(one, assistants) for one in chosen if one.ref.kind == "Bot" and one.spec["enabled"]}
+    away = elsewhere(desired)
+    return {
+        one.ref: _take(one, assistants, None if (one.ref.instance, one.spec.get("credentials")) in away else known)
+        for one in chosen
+        if one.ref.kind == "Bot" and one.spec["enabled"]
+    }
 
 
-def _take(bot: Object, assistants: Assistants) -> Take:
+def _take(bot: Object, assistants: Assistants, known: Catalog | None) -> Take:
     spec = bot.spec
     runs: Mapping[str, Any] = {}
     system = tuple(spec["systemMessages"] or ())
@@ -77,7 +89,8 @@ def _take(bot: Object, assistants: Assistants) -> Take:
     names = {tool.get("name") for tool in own}
     tools = (*own, *(tool for tool in runs.get("tools") or () if tool.get("name") is None or tool["name"] not in names))
     prompt = sum(map(tokens, texts)) + sum(tokens(msgspec.json.encode(tool).decode()) for tool in tools)
-    return Take(prompt, spec["maxTokens"] or UNBOUNDED, spec["model"] or runs.get("model"))
+    model = spec["model"] or runs.get("model")
+    return Take(prompt, spec["maxTokens"] or UNBOUNDED, model, price(model, known) if model and known else None)
 
 
 def _cost(ref: Ref, old: Take | None, new: Take | None, prices: Mapping[str, Price]) -> Cost:
@@ -95,7 +108,7 @@ def _cost(ref: Ref, old: Take | None, new: Take | None, prices: Mapping[str, Pri
 
 
 def _money(take: Take | None, prices: Mapping[str, Price]) -> tuple[float, float] | None:
-    price = prices.get(take.model or "") if take is not None else None
+    price = (prices.get(take.model or "") or take.price) if take is not None else None
     if take is None or price is None:
         return None
     kept = price.cached if take.prompt >= _CACHED_FROM else price.input

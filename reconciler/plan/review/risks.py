@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any, Final
 
-from reconciler.model import Change, Desired, Object, Plan, Ref
+from reconciler.model import Catalog, Change, Desired, Object, Plan, Ref
 from reconciler.plan.retire import announced, retiring, uses
 from reconciler.plan.review.addresses import SENDS, host, secret_in
 from reconciler.plan.review.findings import LEVELS, Level, Risk
@@ -29,13 +29,16 @@ _WIDER: Final[Mapping[str, frozenset[str]]] = {
 Chats = Mapping[Ref, int]  # bots with open chats, and how many
 
 
-def risks(base: Desired, head: Desired, plan: Plan, *, today: date, chats: Chats | None = None) -> tuple[Risk, ...]:
-    """Every risk of a plan, the gravest first. `chats` are the open chats of a target's bots, where they are known."""
+def risks(
+    base: Desired, head: Desired, plan: Plan, *, today: date, known: Catalog, chats: Chats | None = None
+) -> tuple[Risk, ...]:
+    """Every risk of a plan, the gravest first. `chats` are the open chats of a target's bots, where they are known;
+    `known` says which models go."""
     old = {one.ref: one for one in base.objects}
     new = {one.ref: one for one in head.objects}
     found = [risk for change in plan.changes for risk in _of(change, old, new, chats or {})]
     found += _unprotected(old, new)
-    found += _models(base, head, plan, today)
+    found += _models(base, head, plan, today, known)
     return tuple(sorted(found, key=lambda one: (LEVELS.index(one.level), one.ref.instance, one.ref, one.rule)))
 
 
@@ -167,7 +170,7 @@ def _unprotected(old: Mapping[Ref, Object], new: Mapping[Ref, Object]) -> Iterat
             yield _risk("unprotected", "note", new[ref], f"{ref} is no longer protected against being deleted", "")
 
 
-def _models(base: Desired, head: Desired, plan: Plan, today: date) -> Iterator[Risk]:
+def _models(base: Desired, head: Desired, plan: Plan, today: date, known: Catalog) -> Iterator[Risk]:
     """Models about to go: asks for a person where this change chooses one, is a note where it only touches the bot."""
     changed = {change.ref: change for change in plan.changes if change.action != "delete"}
     renewed = {ref for ref in changed if ref.kind == "Assistant"}
@@ -179,7 +182,7 @@ def _models(base: Desired, head: Desired, plan: Plan, today: date) -> Iterator[R
         if use.bot in changed
         or (any(ref.instance == use.bot.instance for ref in renewed) and before.get(use.bot) != use.model)
     ]
-    for one in retiring(used, announced(used, head), today):
+    for one in retiring(used, announced(used, head, known), today, known):
         level: Level = "human" if before.get(one.bot) != one.model else "note"
         yield _risk("retiring-model", level, of[one.bot], f"{_name(one.bot)}: the model {one.text}", "model")
 

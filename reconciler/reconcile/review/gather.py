@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from reconciler.catalog import catalog
 from reconciler.desired.again import Again
 from reconciler.desired.check import read_desired, read_targets
 from reconciler.desired.config import read_config, target_of
@@ -212,7 +213,7 @@ async def _part(
     later = staying(former, lowered.desired, plan)
     routes = routed(*aligned(_only(former, instances), _only(later, instances)), instances, target.type)
     looked = await look(sides, target, plan) if look is not None else Looked()
-    found = risks(base, head, plan, today=today, chats=looked.chats)
+    found = risks(base, head, plan, today=today, known=catalog(), chats=looked.chats)
     places = (*(one.at for one in routes.routes), *(one.at for one in found))
     at = {place.path for place in places if place is not None}
     sides.files.read(sorted(at)[:_PLACES])  # all at once: a git process for each would cost more than the rest
@@ -223,7 +224,13 @@ async def _part(
         bots=(_bots(base), _bots(head)),
         refused=(*plan.faults, *lowered.faults, *refusals(plan, allowances(site.repository, sides.head), target.gates)),
         risks=_placed(layers, (*found, *drifted(looked.drift))),
-        costs=costs(base, head, plan, sides.head_config.prices),
+        costs=costs(
+            base,
+            head,
+            plan,
+            sides.head_config.prices,
+            catalog() if sides.head_config.currency == catalog().currency else None,
+        ),
         routes=_placed_routes(layers, routes.routes),
         routed=routes.said,
         talks=await _talks(site, sides, target, plan, voices),

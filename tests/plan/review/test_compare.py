@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.catalog import catalog
 from reconciler.model import Desired, Object, Plan
 from reconciler.plan.review.compare import compare, staying
 from reconciler.plan.review.risks import risks
@@ -79,7 +80,7 @@ def test_a_target_that_is_not_pruned_keeps_what_goes() -> None:
     base, head = desired(*FLEET, commit=OLD), desired(*FLEET[:3])
     found = compare(base, head, "local", prune=False)
     assert [(one.action, one.held) for one in found.changes] == [("delete", "pruning is off")]
-    assert risks(base, head, found, today=date(2026, 1, 1)) == ()
+    assert risks(base, head, found, today=date(2026, 1, 1), known=catalog()) == ()
     assert staying(base, head, found).objects == FLEET
     assert staying(base, head, compare(base, head, "local")) is head
 

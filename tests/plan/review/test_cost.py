@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from reconciler.model import Object, Price
+from reconciler.model import Catalog, KnownModel, Object, Price
 from reconciler.plan.review.compare import compare
 from reconciler.plan.review.cost import MESSAGE, UNBOUNDED, costs, total
 from reconciler.plan.review.findings import Cost
@@ -75,3 +75,27 @@ def test_models_without_a_price_have_no_money() -> None:
 def test_the_largest_difference_comes_first() -> None:
     after = (bot("a", model="m", systemMessages=["x" * 30]), bot("b", model="m", systemMessages=[TEXT]))
     assert [cost.ref.name for cost in found((bot("a", model="m"), bot("b", model="m")), after)] == ["b", "a"]
+
+
+def test_what_the_maker_asks_counts_at_its_own_address_where_nothing_else_is_said() -> None:
+    known = Catalog(
+        as_of="2026-11-27",
+        currency="USD",
+        sources=(),
+        models={"m": KnownModel(input=1, output=4), "free": KnownModel(ends="2027-01-01")},
+    )
+    longer = {"maxTokens": 100, "systemMessages": [TEXT]}
+    rented = declared("Credentials", "else", baseUrl="https://llm.example/v1")
+    openai = declared("Credentials", "main", baseUrl=None)
+
+    def after(prices: dict[str, Price], **spec: Any) -> tuple[float, float] | None:
+        base, head = desired(bistro(), openai, rented, commit=OLD), desired(bistro(), openai, rented, bot("a", **spec))
+        (cost,) = costs(base, head, compare(base, head, "local"), prices, known)
+        return cost.money_after
+
+    assert after({}, model="m", credentials="main", **longer) == (1000 * (124 + 400) / 1e6, 1000 * (124 + 400) / 1e6)
+    assert after({}, model="m-2026-01-31", credentials="main", **longer) is not None
+    assert after({}, model="m", credentials="else", **longer) is None
+    assert after(PRICES, model="m", credentials="else", **longer) == (1000 * (248 + 1000) / 1e6,) * 2
+    assert after({}, model="free", credentials="main", **longer) is None
+    assert after({}, model="unknown", credentials="main", **longer) is None

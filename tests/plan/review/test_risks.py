@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from reconciler.catalog import catalog
 from reconciler.model import Change, FieldChange, LiveObject, Object, Plan, Ref
 from reconciler.plan.review.addresses import hidden, host, secret_in
 from reconciler.plan.review.compare import compare
@@ -21,7 +22,7 @@ KEY = main(apiKey={"env": "KEY"})
 
 def found(before: tuple[Object, ...], after: tuple[Object, ...], **more: Any) -> list[Risk]:
     base, head = desired(bistro(), KEY, *before, commit=OLD), desired(bistro(), KEY, *after)
-    return list(risks(base, head, compare(base, head, "local"), today=TODAY, **more))
+    return list(risks(base, head, compare(base, head, "local"), today=TODAY, known=catalog(), **more))
 
 
 def trigger(operator: str, value: str) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def test_keys_and_addresses_of_credentials_and_lines() -> None:
     base = desired(bistro(webhook="https://a.example/in"), KEY, commit=OLD)
     changed = main(apiKey={"file": "keys/main"}, baseUrl="https://llm.example:8443/v1")
     head = desired(bistro(webhook="https://b.example/in"), changed)
-    said = [risk.message for risk in risks(base, head, compare(base, head, "local"), today=TODAY)]
+    said = [risk.message for risk in risks(base, head, compare(base, head, "local"), today=TODAY, known=catalog())]
     assert said == [
         "the key of bistro/main is now taken from the file keys/main, no longer from the variable KEY",
         "baseUrl of bistro/main sends prompts, chats and the key to llm.example:8443 (there was none)",
@@ -158,9 +159,9 @@ def test_keys_and_addresses_of_credentials_and_lines() -> None:
     ]
     demo = desired(bistro(), main(apiKey={"env": "KEY"}, baseUrl="builtin:demo"))
     base = desired(bistro(), KEY, commit=OLD)
-    assert risks(base, demo, compare(base, demo, "local"), today=TODAY) == ()
+    assert risks(base, demo, compare(base, demo, "local"), today=TODAY, known=catalog()) == ()
     new = desired(bistro(), commit=OLD)
-    assert risks(new, base, compare(new, base, "local"), today=TODAY) == ()
+    assert risks(new, base, compare(new, base, "local"), today=TODAY, known=catalog()) == ()
 
 
 def test_the_gravest_comes_first_and_each_has_its_field_and_place() -> None:
