@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -75,6 +75,17 @@ class Secret:
         return f"Secret({mask(self.value)})"
 
     __str__ = __repr__
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """What stands in place of a key that was looked for where `source` says and is not there: `said` is why."""
+
+    said: str
+    source: Mapping[str, str]
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Where the key is read from, as of a key that was not looked for."""
+        return self.source.items()
 
 
 def mask(secret: str) -> str:
@@ -247,6 +258,21 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return "pending"
 
 
+class Absent(msgspec.Struct, frozen=True, kw_only=True):
+    """Credentials whose key is missing where the plan was made, and what becomes of them.
+
+    `kept`: the account that is live stays as it is. `demo`: there was never one, and the demo model answers for `bots`.
+    `held`: there was never one, and nothing of their instance is applied. `said` is what is missing, `at` where it is
+    declared.
+    """
+
+    ref: Ref
+    effect: Literal["kept", "demo", "held"]
+    said: str
+    at: Place
+    bots: tuple[str, ...] = ()
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What would make a target what a commit says; `version` is the ETag of what was read.
 
@@ -254,7 +280,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     must be put right before any of it is applied. `strangers` counts instances that this repository never declared.
     `owned` counts live objects of this repository by instance (YAML name) and kind, `empty` says that nothing is
     declared; both are of the whole, also where only a part is planned. `type` is the target's; `unproven` are the
-    instances (by the target's name, with the reason) that were left out because they could not be read whole.
+    instances (by the target's name, with the reason) that were left out because they could not be read whole. `absent`
+    are the Credentials whose key is missing.
     """
 
     target: str
@@ -271,6 +298,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     empty: bool = False
     type: TargetType = "runtime"
     unproven: Mapping[str, str] = {}
+    absent: tuple[Absent, ...] = ()
 
 
 # --- rows of the HTTP API ------------------------------------------------------------------------------------

@@ -163,8 +163,9 @@ class Apply:
             raise
 
     async def _run(self, here: Site, instance: str | None, selected: dict[str, str], ask: bool) -> Ended | None:
-        from reconciler.desired.secrets import resolve_secrets
+        from reconciler.desired.secrets import with_keys
         from reconciler.plan.gate import gate
+        from reconciler.plan.keys import documents, notes
         from reconciler.plan.narrow import narrow
         from reconciler.reconcile.locks import one_pass
         from reconciler.reconcile.once import allowances, carry_out, read_all, read_wanted
@@ -172,7 +173,7 @@ class Apply:
         wanted = read_wanted(here, self._target, ref=self._commit)
         self._refuse_quarantined(wanted.target.name)
         self._allow |= allowances(here.repository, self._commit)
-        desired = resolve_secrets(wanted.desired, here.variables, here.repository.root)
+        desired = with_keys(wanted.desired, here.variables, here.repository.root)
         reach = connect(wanted.target, desired.source, self._parallel)
 
         def planned(live: Live) -> Plan:
@@ -217,8 +218,9 @@ class Apply:
                 wanted=plan.commit,
                 outcome=ended.outcome,
                 message=ended.message,
-                notes=plan.notes,
+                notes=notes(plan),
                 number=ended.number,
+                absent=documents(plan),
             )
         return ended
 
@@ -248,7 +250,8 @@ class Apply:
             fresh = make_plan(here, wanted, wanted.desired, live, prune=prune, self_heal=self_heal, allow=allow)
             found = bound(self._saved, fresh)
             self._whole = len(found.changes) == len(fresh.changes)
-            return resolved(found, desired)
+            keyed = make_plan(here, wanted, desired, live, prune=prune, self_heal=self_heal, allow=allow)
+            return resolved(found, keyed)
         # Who applies by hand wants what git says: drift is put back also where the loop would leave it.
         return make_plan(here, wanted, desired, live, prune=self._prune and sync.prune, allow=self._allow)
 
@@ -289,6 +292,7 @@ class _Progress:
 
 
 def _show(ended: Ended, format_: Format) -> None:
+    from reconciler.plan.keys import notes
     from reconciler.plan.render import headline, summary
 
     plan, walked = ended.plan, ended.walked
@@ -316,7 +320,7 @@ def _show(ended: Ended, format_: Format) -> None:
         note = f" ({step.note})" if step.note else ""
         message = f": {messages[step.index]}" if step.index in messages else ""
         put(f"{endings[step.index]:8}{headline(step.change)}{note}{message}")
-    for note in plan.notes:
+    for note in notes(plan):
         put(f"note: {note}")
     if walked is None:
         put(summary(plan))

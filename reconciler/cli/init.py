@@ -32,7 +32,9 @@ kind: Credentials
 metadata: {name: openai-main}
 spec:
   apiKey: {env: OPENAI_API_KEY}
-  whenMissing: builtin:demo     # without the variable, the built-in demo model answers
+  # While the variable was never set, the built-in demo model answers, and says so in each reply. Take the line out
+  # before customers write: then nothing of this line of chats is applied until its key is there.
+  whenMissing: builtin:demo
 ---
 kind: Settings
 metadata: {name: default}
@@ -40,6 +42,7 @@ spec:
   credentials: openai-main
   expire: 1h
   keywordFinish: stop
+  stopBotFromMe: true           # when a person answers from the phone, the bot stays silent in that chat
   delayMessage: 300ms
   debounceTime: 500ms
   unknownMessage: Sorry, I did not understand. Could you say it in other words?

@@ -6,6 +6,7 @@ Before it the commands; after it `reconcile/control.py` here, or the same over H
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -202,6 +203,7 @@ def standings(folder: DataFolder) -> Callable[[], Sequence[Standing]]:
                     synced=one.outcome in ("applied", "unchanged") and not drifted,
                     fetched=source.fetched if source is not None else None,
                     retiring=len(history.listings.retiring(one.target)),
+                    absent=Counter(key["effect"] for key in one.absent),
                 )
                 for one in history.targets.all()
                 for drifted in [len(history.targets.drift(one.target))]

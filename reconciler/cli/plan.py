@@ -16,7 +16,8 @@ from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, al
 from reconciler.errors import Misuse, ReconcilerError, Refusal
 
 if TYPE_CHECKING:
-    from reconciler.model import Desired, Gates, Plan
+    from reconciler.model import Desired, Gates, Live, Plan
+    from reconciler.reconcile.once import Site, Wanted
 
 CHANGES, ERROR = 2, 1  # exit codes of --detailed-exitcode
 
@@ -127,7 +128,22 @@ async def fresh_plan(
     allow |= allowances(here.repository, commit)
     prune, self_heal = chosen.sync.prune, chosen.sync.self_heal
     plan = make_plan(here, wanted, desired, live, prune=prune, self_heal=self_heal, allow=allow)
+    plan = _with_keys_here(plan, here, wanted, live)
     return with_records(plan, desired), allow, chosen.gates
+
+
+def _with_keys_here(plan: Plan, here: Site, wanted: Wanted, live: Live) -> Plan:
+    """The plan with a note of each key that an apply from here would miss; no key is looked at for anything else."""
+    import msgspec
+
+    from reconciler.desired.secrets import with_keys
+    from reconciler.plan.keys import absent_here, notes_here
+    from reconciler.reconcile.once import make_plan
+
+    keyed = with_keys(wanted.desired, here.variables, here.repository.root)
+    shared = plan.type != "runtime"  # several Credentials may be one account there
+    found = make_plan(here, wanted, keyed, live).absent if shared else absent_here(keyed, live, plan)
+    return msgspec.structs.replace(plan, notes=(*notes_here(found), *plan.notes))
 
 
 def with_records(plan: Plan, desired: Desired) -> Plan:

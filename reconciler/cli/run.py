@@ -194,14 +194,16 @@ class _Teller:
         self._wrong: dict[str, str] = {}
 
     def __call__(self, target: str, ended: Ended) -> None:
+        from reconciler.plan.keys import notes
+
         if ended.number is not None:
             self._tell(target, ended)
         elif ended.error is not None and self._wrong.get(target) != ended.message:
             say(f"note     {target}: {ended.message}")
         self._wrong[target] = ended.message
-        if ended.plan is not None and ended.plan.notes != self._notes.get(target, ()):
-            self._notes[target] = ended.plan.notes
-            for note in ended.plan.notes:
+        if ended.plan is not None and (found := notes(ended.plan)) != self._notes.get(target, ()):
+            self._notes[target] = found
+            for note in found:
                 say(f"note     {note}")
 
     @staticmethod

@@ -76,6 +76,9 @@ def _show(one: State) -> None:
         put(f"  blocked   {line}")
     for note in one.notes:
         put(f"  note      {note}")
+    for key in one.absent:
+        if key["effect"] == "demo" and key["bots"]:
+            put(f"  demo      {key['instance']}: the built-in demo model answers for {', '.join(key['bots'])}")
     for line in lines(one.retiring):
         put(f"  model     {line}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,8 @@ def validate(
 ) -> None:
     """Check all YAML files: schemas, the rules between files, and each target's overlay. Every problem at once.
 
-    Reads the working tree as it is saved, committed or not, and needs no key and no server.
+    Reads the working tree as it is saved, committed or not, and needs no key and no server; keys that are not set here
+    are a warning.
 
     Examples:
 
@@ -50,6 +52,7 @@ def validate(
     from reconciler.desired.check import read_targets
     from reconciler.desired.config import empty_overlays, read_config
     from reconciler.desired.git import Repository
+    from reconciler.desired.secrets import keys_not_here
     from reconciler.model import Config
 
     if path is not None and not path.exists():
@@ -70,6 +73,10 @@ def validate(
             desired = next(iter(read.values()))
             warnings = tuple(dict.fromkeys(warning for one in read.values() for warning in one.warnings))
             warnings += empty_overlays(repository, commit, config)
+            if format_ is not Report.github:  # a pull request's job has no keys
+                variables = context.environment.variables
+                absent = (keys_not_here(one, variables, repository.root) for one in read.values())
+                warnings += tuple(dict.fromkeys(chain.from_iterable(absent)))
     except InvalidBots as error:
         problems += error.problems
     below = "" if path is None else path.resolve().relative_to(repository.root.resolve()).as_posix()

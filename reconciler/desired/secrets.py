@@ -2,65 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from reconciler.errors import InvalidBots, Problem
-from reconciler.model import DEMO, Desired, Object, Secret
+from reconciler.errors import Problem
+from reconciler.model import DEMO, Desired, Missing, Object, Secret
 
 _LIMIT: Final = 64 << 10  # bytes of a key file
-_NAMED: Final = 4  # credentials that a note names
 
 
-def resolve_secrets(desired: Desired, variables: Mapping[str, str], root: Path) -> Desired:
-    """The desired state with each Credentials' `apiKey` as a `Secret`, and `whenMissing` used up.
+def with_keys(desired: Desired, variables: Mapping[str, str], root: Path) -> Desired:
+    """The desired state with each Credentials' `apiKey` as a `Secret`, or as `Missing` where it is not there.
 
-    `variables` is the environment, `root` what key files' paths start from. Where a key is missing and the
-    Credentials allow it, the built-in demo model takes its place, with a note. Raises InvalidBots for all others.
+    `variables` is the environment, `root` what key files' paths start from; files are read anew at each call.
     """
-    objects: list[Object] = []
-    problems: list[Problem] = []
-    demo: dict[str, list[str]] = {}
-    for object_ in desired.objects:
-        if object_.ref.kind != "Credentials":
-            objects.append(object_)
-            continue
-        found = _find(object_.spec["apiKey"], variables, root)
-        if isinstance(found, Secret):
-            spec = {**object_.spec, "apiKey": found, "whenMissing": None}
-        elif object_.spec["whenMissing"] == DEMO:
-            spec = {**object_.spec, "apiKey": Secret(DEMO), "baseUrl": DEMO, "organization": None, "project": None}
-            spec["whenMissing"] = None
-            demo.setdefault(found, []).append(f"{object_.ref.instance}/{object_.ref.name}")
-        else:
-            problems.append(
-                Problem(
-                    path=object_.at.path,
-                    line=object_.at.line,
-                    column=object_.at.column,
-                    pointer="spec.apiKey",
-                    message=found,
-                    hint=f"set it, or let the demo model answer with `whenMissing: {DEMO}`",
-                )
-            )
-            continue
-        objects.append(msgspec.structs.replace(object_, spec=spec))
-    if problems:
-        raise InvalidBots(tuple(problems))
-    notes = (
-        f"{missing}, so the built-in demo model answers for {_listed(names)}" for missing, names in sorted(demo.items())
+    objects = (
+        msgspec.structs.replace(one, spec=_keyed(one.spec, variables, root)) if one.ref.kind == "Credentials" else one
+        for one in desired.objects
     )
-    return msgspec.structs.replace(desired, objects=tuple(objects), notes=(*desired.notes, *notes))
+    return msgspec.structs.replace(desired, objects=tuple(objects))
 
 
-def _listed(names: list[str]) -> str:
-    """`bistro/main and clinica/main`; of many the first few and how many there are."""
-    if len(names) > _NAMED:
-        return f"{len(names)} credentials: {', '.join(names[:_NAMED])}, …"
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+def _keyed(spec: Mapping[str, Any], variables: Mapping[str, str], root: Path) -> dict[str, Any]:
+    found = _find(spec["apiKey"], variables, root)
+    if isinstance(found, Secret):
+        return {**spec, "apiKey": found, "whenMissing": None}
+    return {**spec, "apiKey": Missing(found, spec["apiKey"])}
+
+
+def missing_keys(desired: Desired) -> tuple[Problem, ...]:
+    """The keys of `with_keys` that are missing and that nothing may stand in for."""
+    return tuple(
+        _problem(one, f"set it, or let the demo model answer with `whenMissing: {DEMO}`")
+        for one in _without_key(desired)
+        if one.spec["whenMissing"] is None
+    )
+
+
+def keys_not_here(desired: Desired, variables: Mapping[str, str], root: Path) -> tuple[Problem, ...]:
+    """Warnings of keys that are not where one stands; elsewhere they may be."""
+    said = "an apply from here keeps what is live as it is; where nothing is live {}"
+    return tuple(
+        _problem(
+            one, said.format("the demo model answers" if one.spec["whenMissing"] else "it leaves the instance out")
+        )
+        for one in _without_key(with_keys(desired, variables, root))
+    )
+
+
+def _without_key(desired: Desired) -> Iterator[Object]:
+    return (one for one in desired.objects if one.ref.kind == "Credentials" and isinstance(one.spec["apiKey"], Missing))
+
+
+def _problem(one: Object, hint: str) -> Problem:
+    return Problem(
+        path=one.at.path,
+        line=one.at.line,
+        column=one.at.column,
+        pointer="spec.apiKey",
+        message=one.spec["apiKey"].said,
+        hint=hint,
+    )
 
 
 def _find(wanted: Mapping[str, Any] | Secret, variables: Mapping[str, str], root: Path) -> Secret | str:

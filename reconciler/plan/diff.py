@@ -28,6 +28,7 @@ from reconciler.model import (
     TargetType,
     same_secret,
 )
+from reconciler.plan.keys import absent, held, with_demo
 from reconciler.plan.lost import adopting, marks_lost
 from reconciler.plan.own import MARKED, Owned, Pair, own
 from reconciler.plan.same import Around, around, compared, current
@@ -109,8 +110,11 @@ def diff(
     owned = own(desired, live, before.instances)
     if found := adopting(owned, allow, type):
         owned = own(desired, live, before.instances, found)
+    missing = absent(owned.pairs, type)
+    if missing:
+        owned = msgspec.structs.replace(owned, pairs=tuple(with_demo(pair, type) for pair in owned.pairs))
     seen = around(owned, type)
-    changes = []
+    changes: list[Change] = []
     for pair in owned.pairs:
         name = owned.names[pair.object.ref.instance]
         if pair.live is None:
@@ -119,16 +123,18 @@ def diff(
             if not self_heal and change.fields and all(field.origin == "drift" for field in change.fields):
                 change = msgspec.structs.replace(change, held=_NO_HEALING)
             changes.append(change)
-    held = "" if prune else "pruning is off"
+    unpruned = "" if prune else "pruning is off"
     gone = {one.instance for name, one in owned.left.items() if allowed_instance(name, one.instance, allow)}
     users = _users(owned, live, gone)
     deletes = [
-        _delete(ref, one, before, held or users.get((ref.kind, one.instance, ref.name), ""))
+        _delete(ref, one, before, unpruned or users.get((ref.kind, one.instance, ref.name), ""))
         for ref, one in owned.orphans
     ]
     for name, one in owned.left.items():
         if allowed_instance(name, one.instance, allow):
-            deletes.append(_delete(Ref("Instance", name, name), one, before, held))
+            deletes.append(_delete(Ref("Instance", name, name), one, before, unpruned))
+    if missing:
+        changes, deletes = list(held(changes, missing)), list(held(deletes, missing))
     staying = [one for one in (*changes, *deletes) if one.held]
     deletes = list(waiting(deletes, [one.live for one in staying if one.live is not None]))
     return Plan(
@@ -151,6 +157,7 @@ def diff(
         empty=_declares_nothing(desired),
         type=type,
         unproven=live.unproven,
+        absent=missing,
     )
 
 
@@ -307,10 +314,10 @@ def _notes(
             f"whether {_count(len(unread), 'object')} to be deleted {'was' if len(unread) == 1 else 'were'} "
             "protected is unknown: the commits in their marks cannot be read here"
         )
-    for held in sorted({change.held for change in (*changes, *deletes)} - {""}):
-        count = sum(change.held == held for change in (*changes, *deletes))
-        by_hand = "; `reconciler apply` puts them back" if held == _NO_HEALING else ""
-        yield f"{_count(count, 'change')} shown but not applied: {held}{by_hand}"
+    for why in sorted({change.held for change in (*changes, *deletes)} - {""}):
+        count = sum(change.held == why for change in (*changes, *deletes))
+        by_hand = "; `reconciler apply` puts them back" if why == _NO_HEALING else ""
+        yield f"{_count(count, 'change')} shown but not applied: {why}{by_hand}"
 
 
 def _renamed_twice(owned: Owned, deletes: list[Change]) -> Iterator[str]:

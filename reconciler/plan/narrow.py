@@ -37,6 +37,7 @@ def narrow(plan: Plan, instance: str | None = None, labels: Mapping[str, str] | 
     return msgspec.structs.replace(
         plan,
         changes=found,
+        absent=tuple(one for one in plan.absent if instance is None or one.ref.instance in _declared(plan, instance)),
         foreign=tuple(one for one in plan.foreign if instance is None or one.instance in _names(plan, instance)),
         faults=(*plan.faults, *blocked(plan.type, applied, left), *_going(applied, left)),
     )
@@ -98,3 +99,7 @@ def _going(applied: Iterable[Change], left: Iterable[Change]) -> Iterator[Refusa
 
 def _names(plan: Plan, instance: str) -> set[str]:
     return {instance, *(c.instance_name for c in plan.changes if c.ref.instance == instance)}
+
+
+def _declared(plan: Plan, instance: str) -> set[str]:
+    return {instance, *(c.ref.instance for c in plan.changes if c.instance_name == instance)}

@@ -14,6 +14,7 @@ import msgspec
 
 from reconciler.model import LIVE_KINDS, Change, FieldChange, Plan, Ref
 from reconciler.plan.diff import SECRET_FIELDS, SENSITIVE
+from reconciler.plan.keys import notes
 from reconciler.plan.neutral import fenced, neutral
 from reconciler.plan.values import LONG, is_long, short, shown, shown_spec, text_difference, whole
 
@@ -59,7 +60,7 @@ def _lines(plan: Plan) -> Iterator[Line]:
             yield "dim", f"    {one.kind} {_one_line(one.label)} of {one.instance}"
     if plan.strangers:
         yield "dim", f"{_count(plan.strangers, 'other instance')} of the target, not declared here"
-    for note in plan.notes:
+    for note in notes(plan):
         yield "dim", f"note: {note}"
     for fault in plan.faults:
         yield "delete", f"refused: {fault.reason}"
@@ -165,7 +166,7 @@ def markdown(plan: Plan) -> str:
     if plan.foreign:
         out += [f"{_count(len(plan.foreign), 'foreign object')}, never changed:", ""]
         out += [f"- {neutral(f'{one.kind} {one.label} of {one.instance}')}" for one in plan.foreign] + [""]
-    out += [f"- {neutral(note)}" for note in plan.notes]
+    out += [f"- {neutral(note)}" for note in notes(plan)]
     return "\n".join(out).rstrip() + "\n"
 
 
@@ -197,7 +198,7 @@ def document(plan: Plan, refused: Sequence[str] = ()) -> dict[str, Any]:
         ],
         "other_instances": plan.strangers,
         "refused": [*(str(fault) for fault in plan.faults), *refused],
-        "notes": list(plan.notes),
+        "notes": list(notes(plan)),
         "summary": count(plan),
     }
 

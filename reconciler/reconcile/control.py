@@ -44,6 +44,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     drift: list[Drifted]
     notes: list[str]
     retiring: list[dict[str, Any]]  # bots whose models go, as `plan.retire.documents` says them
+    absent: list[dict[str, Any]]  # Credentials whose key is missing, as `plan.keys.documents` says them
     checked: float
     last_pass: int | None
     attempts: int
@@ -214,6 +215,7 @@ def _state(
         drift=drift,
         notes=row.notes,
         retiring=documents(history.listings.retiring(row.target)),
+        absent=row.absent,
         checked=row.checked,
         last_pass=row.last_pass,
         attempts=row.attempts,

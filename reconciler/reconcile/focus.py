@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from reconciler.model import Desired, Live, LiveObject, Object, Plan
+from reconciler.model import Absent, Desired, Live, LiveObject, Object, Plan
 from reconciler.plan.own import instance_names
 
 _Sides = tuple[tuple[Object, ...], tuple[LiveObject, ...]]
@@ -23,6 +23,7 @@ class Focus:
 
     def __init__(self) -> None:
         self._settled: dict[str, _Sides] = {}
+        self._absent: dict[str, tuple[Absent, ...]] = {}  # of those instances
         self._source: str | None = None
 
     def narrow(self, desired: Desired, live: Live) -> tuple[Desired, Live]:
@@ -43,17 +44,25 @@ class Focus:
             msgspec.structs.replace(live, objects=tuple(o for o in live.objects if o.instance not in settled)),
         )
 
-    def settle(self, desired: Desired, live: Live, plan: Plan) -> None:
-        """Remembers the instances of which a plan for these two has nothing to say."""
+    def settle(self, desired: Desired, live: Live, plan: Plan) -> Plan:
+        """Remembers the instances of which a plan for these two has nothing to say; gives the plan with what is known
+        of missing keys of all instances."""
+        names = instance_names(desired)
+        absent: dict[str, list[Absent]] = {}
+        for each in plan.absent:
+            absent.setdefault(names[each.ref.instance], []).append(each)
+        rest = [one for name, found in self._absent.items() if name in self._settled for one in found]
+        whole = msgspec.structs.replace(plan, absent=tuple(sorted({*plan.absent, *rest}, key=lambda one: one.ref)))
         if plan.faults:
-            return
+            return whole
         busy = {change.instance_name for change in plan.changes} | {one.instance for one in plan.foreign}
-        declared = set(instance_names(desired).values())
         for name, (wanted, found) in _by_instance(desired, live).items():
             kinds = {one.ref.kind for one in wanted}
             unsaid = any(one.kind == "Settings" for one in found) and "Settings" not in kinds  # each plan notes them
-            if name in declared and name not in busy and not unsaid:
+            if name in names.values() and name not in busy and not unsaid:
                 self._settled[name] = wanted, found
+                self._absent[name] = tuple(absent.get(name, ()))
+        return whole
 
 
 def _by_instance(desired: Desired, live: Live) -> Mapping[str, _Sides]:

@@ -17,7 +17,7 @@ from reconciler.reconcile.listings import LISTED
 from reconciler.reconcile.listings import TABLES as MODELS
 from reconciler.reconcile.tries import TABLES as TRIES
 
-SCHEMA: Final = 7  # PRAGMA user_version of a file whose tables are current
+SCHEMA: Final = 8  # PRAGMA user_version of a file whose tables are current
 
 _TABLES: Final = (
     'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
@@ -58,6 +58,8 @@ _TOLD: Final = (
     " facts TEXT NOT NULL, said TEXT, moment REAL NOT NULL, attempts INTEGER NOT NULL, due REAL NOT NULL,"
     ' PRIMARY KEY (target, "commit")) WITHOUT ROWID',
 )
+
+_ABSENT: Final = "ALTER TABLE targets ADD COLUMN absent TEXT NOT NULL DEFAULT '[]'"  # `plan.keys.documents`, as JSON
 
 
 class Records(sqlite3.Connection):
@@ -146,6 +148,10 @@ def migrate(db: sqlite3.Connection) -> None:
     @migrations()
     def m007_listed(tables: Any) -> None:
         tables.execute(LISTED)
+
+    @migrations()
+    def m008_absent(tables: Any) -> None:
+        tables.execute(_ABSENT)
 
     db.execute("PRAGMA journal_mode=WAL")
     migrations.apply(Database(db))

@@ -21,6 +21,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.model import Config, Desired, Gates, Live, Plan, Target
 from reconciler.plan.diff import diff, questions
 from reconciler.plan.gate import ALLOWANCES, TRAILER, allowance, gate
+from reconciler.plan.keys import reasons
 from reconciler.plan.order import Step, order
 from reconciler.plan.own import undeclared_marks
 from reconciler.plan.profiles import profile_of
@@ -175,12 +176,12 @@ async def carry_out(
     steps = order(plan)
     if not steps:
         history.interrupted(plan.target)
-        outcome, message = _without_unproven("unchanged", "", plan)
+        outcome, message = _without_gaps("unchanged", "", plan)
         return Ended(outcome=outcome, message=message, plan=plan)
     number = history.begin(plan.target, plan.commit, trigger, steps, began)
     record = _Recorder(history, number, watch)
     walked = await walk(steps, plan.ids, reach, record, parallel=parallel, stop=stop, grouped=history.grouped)
-    outcome, message = _without_unproven(*_judged(walked, steps), plan)
+    outcome, message = _without_gaps(*_judged(walked, steps), plan)
     history.end(number, outcome, message, {**count(plan), **walked.counts})
     if walked.complete:
         note_drift(plan, history, whole=whole, applied=True)
@@ -210,12 +211,13 @@ class _Recorder:
             self._watch.moved(step, ending)
 
 
-def _without_unproven(outcome: str, message: str, plan: Plan) -> tuple[str, str]:
-    """An outcome that is well only where everything could be looked at."""
-    if not plan.unproven or outcome not in ("applied", "unchanged"):
+def _without_gaps(outcome: str, message: str, plan: Plan) -> tuple[str, str]:
+    """An outcome that is well only where everything could be looked at, and no key was missing for anything."""
+    if outcome not in ("applied", "unchanged"):
         return outcome, message
-    lines = (f"{name or 'an instance'} could not be read whole: {why}" for name, why in plan.unproven.items())
-    return "partial", "\n".join(lines)[:_MESSAGE]
+    unread = (f"{name or 'an instance'} could not be read whole: {why}" for name, why in plan.unproven.items())
+    lines = (*unread, *reasons(plan))
+    return ("partial", "\n".join(lines)[:_MESSAGE]) if lines else (outcome, message)
 
 
 def _judged(walked: Walked, steps: tuple[Step, ...]) -> tuple[str, str]:

@@ -17,11 +17,13 @@ import msgspec
 from reconciler.desired.again import Again
 from reconciler.desired.config import read_config, target_of
 from reconciler.desired.git import Repository
-from reconciler.desired.secrets import resolve_secrets
+from reconciler.desired.secrets import with_keys
 from reconciler.desired.times import opening, permitted
 from reconciler.errors import InvalidBots, Misuse, PlanRefused, Unavailable
 from reconciler.model import Change, Desired, Plan, Sync
 from reconciler.plan.gate import gate
+from reconciler.plan.keys import documents
+from reconciler.plan.keys import notes as said
 from reconciler.plan.render import count, summary
 from reconciler.reconcile.apply import Reach
 from reconciler.reconcile.focus import Focus
@@ -131,7 +133,7 @@ async def _pass(
         found = memory.again.read(commit, config, chosen)
         memory.wanted = Wanted(commit, config, chosen, found)
     wanted = memory.wanted
-    resolved = resolve_secrets(wanted.desired, site.variables, site.repository.root)
+    resolved = with_keys(wanted.desired, site.variables, site.repository.root)
     if resolved != memory.resolved:  # a key file may have changed under the same commit
         memory.version = None
         memory.resolved = resolved
@@ -144,7 +146,7 @@ async def _pass(
         part, seen = memory.focus.narrow(resolved, live)
     sync, again = wanted.target.sync, memory.again
     plan = make_plan(site, wanted, part, seen, prune=sync.prune, self_heal=sync.self_heal, allow=allow, again=again)
-    memory.focus.settle(part, seen, plan)
+    plan = memory.focus.settle(part, seen, plan)
     gates = wanted.target.gates
     if agreed is not None:
         gate(plan, allow, gates)
@@ -227,13 +229,20 @@ def _written(
     if ask.rollback is not None and ended.plan is None:  # it was not to be: what is wanted is as before
         return ended
     memory.settled = state
-    notes: Collection[str] | None = ended.plan.notes if ended.plan is not None else None
+    absent = documents(ended.plan) if ended.plan is not None else None
+    notes: Collection[str] | None = said(ended.plan) if ended.plan is not None else None
     if new or number is not None or notes is not None:
         # A 304 says nothing of notes: those of the last reading hold.
         if notes is None:
             notes = next((row.notes for row in history.targets.all() if row.target == target), [])
         history.targets.stand(
-            target, wanted=commit, outcome=ended.outcome, message=ended.message, notes=notes, number=number
+            target,
+            wanted=commit,
+            outcome=ended.outcome,
+            message=ended.message,
+            notes=notes,
+            number=number,
+            absent=absent,
         )
     else:
         history.targets.still(target)

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from reconciler.desired.secrets import resolve_secrets
+from reconciler.desired.secrets import missing_keys, with_keys
+from reconciler.errors import InvalidBots
 from reconciler.llm.answer import Answer, ModelFailed
 from reconciler.model import (
     DEMO,
@@ -106,11 +107,10 @@ def with_models(
     Raises InvalidBots for keys that are missing without a `whenMissing`.
     """
     if mode == "live":
-        given = {one.ref: one for one in desired.objects}
-        found = resolve_secrets(desired, variables, root).objects
-        return msgspec.structs.replace(
-            desired, objects=tuple(given[one.ref] if _stands_in(given[one.ref], one) else one for one in found)
-        )
+        found = with_keys(desired, variables, root)
+        if problems := missing_keys(found):
+            raise InvalidBots(problems)
+        return found
     if mode == "none":
         return desired
     objects = (
@@ -118,11 +118,6 @@ def with_models(
         for one in desired.objects
     )
     return msgspec.structs.replace(desired, objects=tuple(objects))
-
-
-def _stands_in(given: Object, found: Object) -> bool:
-    """Whether the demo model took the place of a key that is missing."""
-    return given.ref.kind == "Credentials" and found.spec["baseUrl"] == DEMO != given.spec["baseUrl"]
 
 
 def asking(answer: Callable[[Account, Request], Awaitable[Answer]]) -> Ask:

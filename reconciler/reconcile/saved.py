@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from reconciler.errors import Misuse, PlanRefused, Refusal
-from reconciler.model import Change, Desired, Plan
+from reconciler.model import Change, Plan
 from reconciler.plan.order import order
 from reconciler.plan.render import document
 
@@ -123,16 +123,26 @@ def bound(saved: Saved, fresh: Plan) -> Plan:
     return plan
 
 
-def resolved(plan: Plan, desired: Desired) -> Plan:
-    """The plan with the values of a desired state whose secrets are resolved."""
-    known = {one.ref: one.spec for one in desired.objects if one.ref.kind == "Credentials"}
-    changes = (
-        change
-        if change.spec is None or change.ref not in known
-        else msgspec.structs.replace(change, spec={f: known[change.ref].get(f) for f in change.spec})
+def resolved(plan: Plan, keyed: Plan) -> Plan:
+    """The plan with the values of one for the same reading that knows the keys. Raises PlanRefused where a key that is
+    missing holds what the plan would change."""
+    known = {change.ref: change for change in keyed.changes}
+    specs = {change.ref: change.spec for change in keyed.changes if change.ref.kind == "Credentials"}
+    missing = [
+        Refusal(
+            reason=f"{known[change.ref].held}, so {_of(change)} cannot be applied as the saved plan says",
+            remedy="set it and apply the plan again",
+        )
+        for change in plan.changes
+        if not change.held and change.ref in known and known[change.ref].held
+    ]
+    if missing:
+        raise PlanRefused(tuple(missing))
+    changes = tuple(
+        msgspec.structs.replace(change, spec=specs.get(change.ref, change.spec)) if change.spec is not None else change
         for change in plan.changes
     )
-    return msgspec.structs.replace(plan, changes=tuple(changes))
+    return msgspec.structs.replace(plan, changes=changes, absent=keyed.absent)
 
 
 def _stale(reasons: list[str]) -> PlanRefused:

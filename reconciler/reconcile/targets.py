@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -31,7 +31,8 @@ class Drifted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     """How a target stands: the commits wanted and applied, the last outcome, when it was last looked at.
 
-    `attempts` is how often the commit was tried in vain, `next` when the loop looks again (seconds since the epoch).
+    `attempts` is how often the commit was tried in vain, `next` when the loop looks again (seconds since the epoch),
+    `absent` are the Credentials whose key is missing, as `plan.keys.documents` says them.
     """
 
     target: str
@@ -44,6 +45,7 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     last_pass: int | None
     attempts: int = 0
     next: float | None = None
+    absent: list[dict[str, Any]] = []
 
 
 class Targets:
@@ -61,16 +63,31 @@ class Targets:
         message: str = "",
         notes: Iterable[str] = (),
         number: int | None = None,
+        absent: Iterable[dict[str, Any]] | None = None,
     ) -> None:
-        """How a target stands after a look at it; a good outcome makes the wanted commit the applied one."""
+        """How a target stands after a look at it; a good outcome makes the wanted commit the applied one.
+
+        `absent` None: nothing new is known of missing keys.
+        """
+        keys = None if absent is None else msgspec.json.encode(list(absent)).decode()
         applied = wanted if outcome in GOOD else None
         self._db.execute(
-            "INSERT INTO targets (target, wanted, applied, outcome, message, notes, checked, last_pass)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (target) DO UPDATE SET"
+            "INSERT INTO targets (target, wanted, applied, outcome, message, notes, checked, last_pass, absent)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, coalesce(?9, '[]')) ON CONFLICT (target) DO UPDATE SET"
             " wanted=coalesce(excluded.wanted, wanted), applied=coalesce(excluded.applied, applied),"
             " outcome=excluded.outcome, message=excluded.message, notes=excluded.notes, checked=excluded.checked,"
-            " last_pass=coalesce(excluded.last_pass, last_pass)",
-            (target, wanted, applied, outcome, message, msgspec.json.encode(list(notes)).decode(), time.time(), number),
+            " last_pass=coalesce(excluded.last_pass, last_pass), absent=coalesce(?9, absent)",
+            (
+                target,
+                wanted,
+                applied,
+                outcome,
+                message,
+                msgspec.json.encode(list(notes)).decode(),
+                time.time(),
+                number,
+                keys,
+            ),
         )
 
     def still(self, target: str) -> None:
@@ -86,8 +103,9 @@ class Targets:
         rows = self._db.execute("SELECT * FROM targets ORDER BY target")
         return [
             TargetRow(
-                **{name: row[name] for name in TargetRow.__struct_fields__ if name != "notes"},
+                **{name: row[name] for name in TargetRow.__struct_fields__ if name not in ("notes", "absent")},
                 notes=msgspec.json.decode(row["notes"]),
+                absent=msgspec.json.decode(row["absent"]),
             )
             for row in rows
         ]

@@ -27,7 +27,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a target stands: its last outcome and when that was (seconds since the epoch), the fields that differ on it,
     and how many of the passes that are kept ended how; their steps by action and outcome, and how long the newest took.
     `fetched` is when the remote repository was last fetched, if one is followed; `retiring` counts bots whose models
-    go.
+    go, `absent` Credentials whose key is missing, by what becomes of them.
     """
 
     target: str
@@ -42,6 +42,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     synced: bool = False
     fetched: float | None = None
     retiring: int = 0
+    absent: Mapping[str, int] = {}
 
 
 class Metrics:
@@ -137,6 +138,11 @@ class _Standings:
         retiring = GaugeMetricFamily(
             "reconciler_retiring_bots", "Bots whose model goes within 60 days, or is gone", labels=["target"]
         )
+        absent = GaugeMetricFamily(
+            "reconciler_missing_keys",
+            "Credentials whose key is missing: kept as they are live, on the demo model, or their instance held",
+            labels=["target", "effect"],
+        )
         fetched = GaugeMetricFamily(
             "reconciler_source_fetched_timestamp_seconds", "When the remote repository was last fetched"
         )
@@ -157,4 +163,19 @@ class _Standings:
             suspended.add_metric([one.target], one.suspended)
             synced.add_metric([one.target], one.synced)
             retiring.add_metric([one.target], one.retiring)
-        yield from (checked, good, drift, passes, steps, seconds, attempts, suspended, synced, retiring, fetched)
+            for effect in ("kept", "demo", "held"):
+                absent.add_metric([one.target, effect], one.absent.get(effect, 0))
+        yield from (
+            checked,
+            good,
+            drift,
+            passes,
+            steps,
+            seconds,
+            attempts,
+            suspended,
+            synced,
+            retiring,
+            absent,
+            fetched,
+        )

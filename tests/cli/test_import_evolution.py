@@ -14,7 +14,7 @@ from reconciler.cli.context import context
 from reconciler.cli.main import run
 from reconciler.desired.check import read_desired
 from reconciler.desired.git import Repository
-from reconciler.desired.secrets import resolve_secrets
+from reconciler.desired.secrets import with_keys
 from reconciler.desired.take import take
 from reconciler.desired.taking import Into
 from reconciler.live.evolution import Evolution
@@ -222,7 +222,7 @@ async def converges(repo: Repo, url: str, name: str, key: str) -> None:
         commit = repo.commit()
         declared = read_desired(repository, commit, config, target, None)
         site = Site(repository, {"MY_KEY": key}, None)
-        desired = resolve_secrets(declared, site.variables, repository.root)
+        desired = with_keys(declared, site.variables, repository.root)
         wanted = Wanted(commit, config, target, declared)
         plan = make_plan(site, wanted, desired, live)
         assert [(str(change.ref), change.fields) for change in plan.changes if change.fields] == []

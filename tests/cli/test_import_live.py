@@ -17,7 +17,7 @@ from reconciler.cli.context import Context
 from reconciler.cli.main import run
 from reconciler.desired.check import read_desired
 from reconciler.desired.git import Repository
-from reconciler.desired.secrets import resolve_secrets
+from reconciler.desired.secrets import with_keys
 from reconciler.desired.take import take
 from reconciler.desired.taking import Into
 from reconciler.live.runtime import Runtime
@@ -423,7 +423,7 @@ async def converges(repository: Repository, repo: Repo, url: str, name: str) -> 
         commit = repo.commit()
         declared = read_desired(repository, commit, config, Target(name="local"), None)
         site = Site(repository, {"OPENAI_API_KEY": SECRET}, None)
-        desired = resolve_secrets(declared, site.variables, repository.root)
+        desired = with_keys(declared, site.variables, repository.root)
         wanted = Wanted(commit, config, Target(name="local"), declared)
         plan = make_plan(site, wanted, desired, live)
         assert [(str(change.ref), change.fields) for change in plan.changes if change.fields] == []

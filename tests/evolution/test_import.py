@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.desired.check import read_desired
 from reconciler.desired.git import Repository
-from reconciler.desired.secrets import resolve_secrets
+from reconciler.desired.secrets import with_keys
 from reconciler.desired.take import take
 from reconciler.desired.taking import Into
 from reconciler.model import Config, Target
@@ -101,7 +101,7 @@ async def converges(world: World, repo: Repo) -> None:
     assert raised.left.keys() == assistants
     commit = repo.commit(dict(taken.files))
     declared = read_desired(repository, commit, config, target, None)
-    desired = resolve_secrets(declared, {"OPENAI_API_KEY": KEY}, repository.root)
+    desired = with_keys(declared, {"OPENAI_API_KEY": KEY}, repository.root)
     site = Site(repository, {"OPENAI_API_KEY": KEY}, None)
     wanted = Wanted(commit, config, target, declared)
     plan = make_plan(site, wanted, desired, live)

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.desired.again import Again
 from reconciler.desired.git import Repository
-from reconciler.desired.secrets import resolve_secrets
+from reconciler.desired.secrets import with_keys
 from reconciler.model import Plan
 from reconciler.reconcile.once import Site, make_plan, read_wanted
 from tests.conftest import Repo
@@ -46,7 +46,7 @@ class Planner:
         if self.again is not None:
             assert wanted.commit is not None
             self.again.read(wanted.commit, wanted.config, wanted.target)
-        desired = resolve_secrets(wanted.desired, self.site.variables, self.site.repository.root)
+        desired = with_keys(wanted.desired, self.site.variables, self.site.repository.root)
         return make_plan(self.site, wanted, desired, await self.world.read(), again=self.again)
 
 

@@ -16,7 +16,7 @@ from reconciler.reconcile.passes import Ask, Memory, run_pass
 from tests.conftest import Repo
 from tests.live.served import InMemory
 from tests.plan.target import Model
-from tests.reconcile.conftest import bot_file, fleet
+from tests.reconcile.conftest import ACCOUNT, bot_file, fleet
 
 
 class Failing(InMemory):
@@ -122,10 +122,77 @@ async def test_an_invalid_commit_applies_nothing_and_is_written_once(repo: Repo,
     assert len(history.passes()) == 1
 
 
-async def test_a_missing_key_is_named(repo: Repo, site: Site, history: History) -> None:
-    repo.commit(fleet())
-    ended = await go(Site(site.repository, {}, None), history, InMemory(Model()))
-    assert (ended.outcome, "KEY is not set" in ended.message) == ("invalid", True)
+OTHER = "apiVersion: reconciler/v1\nkind: Instance\nmetadata: {name: other}\nspec: {}\n"
+FROM_FILE = "apiVersion: reconciler/v1\nkind: Credentials\nmetadata: {name: main}\nspec: {apiKey: {file: key}}\n"
+
+
+DEMO_ALLOWED = {"bots/bistro/main.yaml": ACCOUNT.replace("spec: {", "spec: {whenMissing: 'builtin:demo', ")}
+
+
+def two_lines() -> dict[str, str | None]:
+    """The bistro, whose key is in the environment, and another line, whose key is in a file."""
+    return {
+        **fleet(a=bot_file("a")),
+        "bots/other/instance.yaml": OTHER,
+        "bots/other/main.yaml": FROM_FILE,
+        "bots/other/b.yaml": bot_file("b"),
+    }
+
+
+def rows(reach: InMemory, kind: str) -> dict[str, Any]:
+    return {
+        f"{row['instance']}/{row['label']}": row["spec"] for row in reach.model.rows.values() if row["kind"] == kind
+    }
+
+
+async def test_an_instance_without_its_key_is_held_and_the_others_are_applied(
+    repo: Repo, site: Site, history: History
+) -> None:
+    repo.commit(two_lines())
+    reach, memory = InMemory(Model()), Memory()
+    ended = await go(site, history, reach, memory)
+    assert ended.outcome == "partial"
+    assert ended.message.startswith("bots/other/main.yaml:4: the key file key cannot be read: No such file")
+    assert set(rows(reach, "Bot")) == {"bistro/a"}
+    assert set(rows(reach, "Instance")) == {"bistro/"}
+    again = await go(site, history, reach, memory)
+    assert (again.outcome, again.message) == (ended.outcome, ended.message)
+    assert (await go(site, history, reach, memory)).number is None, "it is as it was"
+    (repo.root / "key").write_text("sk-abcdefghijklmnop")
+    assert (await go(site, history, reach, memory)).outcome == "applied", "no restart is needed"
+    assert set(rows(reach, "Bot")) == {"bistro/a", "other/b"}
+
+
+async def test_a_key_that_goes_missing_takes_no_account_away(repo: Repo, site: Site, history: History) -> None:
+    """Customers of a line would read the demo model's answers."""
+    repo.commit({**fleet(a=bot_file("a")), **DEMO_ALLOWED})
+    reach, memory, blind = InMemory(Model()), Memory(), Site(site.repository, {}, None)
+    await go(site, history, reach)
+    account = dict(rows(reach, "Credentials")["bistro/main"])
+    assert account["baseUrl"] == "https://llm.example"
+    for tokens in (1, 2):
+        repo.commit(fleet(a=bot_file("a", tokens)))
+        ended = await go(blind, history, reach, memory)
+        assert (ended.outcome, "keeps the account that is live" in ended.message) == ("partial", True)
+        assert rows(reach, "Credentials")["bistro/main"] == account
+        assert rows(reach, "Bot")["bistro/a"]["maxTokens"] == tokens, "the rest goes on"
+    assert (await go(site, history, reach, memory)).outcome in ("applied", "unchanged")
+
+
+async def test_the_demo_model_stays_said_of_instances_that_a_pass_leaves_out(
+    repo: Repo, site: Site, history: History
+) -> None:
+    repo.commit({**two_lines(), **DEMO_ALLOWED})
+    (repo.root / "key").write_text("sk-abcdefghijklmnop")
+    reach, memory, blind = InMemory(Model()), Memory(), Site(site.repository, {}, None)
+    said = "KEY is not set, so the built-in demo model answers for bistro/main"
+    for tokens in (1, 2, 3):
+        repo.commit({"bots/other/b.yaml": bot_file("b", tokens)})
+        ended = await go(blind, history, reach, memory)
+        assert ended.outcome == "applied"
+        (row,) = history.targets.all()
+        assert row.notes == [said]
+    assert rows(reach, "Credentials")["bistro/main"]["baseUrl"] == "builtin:demo"
 
 
 async def test_a_target_that_is_down_or_a_plan_refused(repo: Repo, site: Site, history: History) -> None:
