@@ -292,7 +292,7 @@ class _Progress:
 
 
 def _show(ended: Ended, format_: Format) -> None:
-    from reconciler.plan.keys import notes
+    from reconciler.plan.keys import notes, reasons
     from reconciler.plan.render import headline, summary
 
     plan, walked = ended.plan, ended.walked
@@ -322,6 +322,8 @@ def _show(ended: Ended, format_: Format) -> None:
         put(f"{endings[step.index]:8}{headline(step.change)}{note}{message}")
     for note in notes(plan):
         put(f"note: {note}")
+    for reason in reasons(plan):
+        say(reason)
     if walked is None:
         put(summary(plan))
         return

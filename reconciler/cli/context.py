@@ -20,6 +20,7 @@ class Context:
 
     debug: bool = False
     repo: str | None = None  # `--repo`: the remote repository to follow
+    served: str | None = None  # in the loop of `up`: the target that its own runtime is
 
     @cached_property
     def environment(self) -> Environment:
@@ -145,7 +146,7 @@ class Context:
         return usable_url(configured, "the target's url")
 
     def _here(self, target: Target) -> bool:
-        wanted = self.environment.variables.get("RECONCILER_TARGET") or self.data.served_target()
+        wanted = self.served or self.environment.variables.get("RECONCILER_TARGET") or self.data.served_target()
         return target.type == "runtime" and (target.name == wanted if wanted else target.here)
 
     def api_key(self, target: Target | None = None) -> str:
@@ -154,7 +155,8 @@ class Context:
         Raises InvalidBots, naming reconciler.yaml, where the target names a variable or file that is not there.
         """
         env = self.environment
-        wanted = dict(target.api_key) if target else {"env": "RECONCILER_API_KEY"}
+        own = target is None or target.name == self.served  # whatever it says of its key: `up` knows its own
+        wanted = {"env": "RECONCILER_API_KEY"} if own or target is None else dict(target.api_key)
         if name := wanted.get("env"):
             if value := env.variables.get(name, "").strip():
                 return usable_key(value, f"the environment variable {name}")

@@ -75,7 +75,7 @@ def _seen_by(asked: Control | There, target: str | None, instance: str | None, f
 
     name = chosen(asked, target)
     (state,) = asked.status(name) or (None,)
-    if state is None:
+    if state is None or state.checked is None:
         raise Unavailable(f"no pass of {name} has ended yet: see `reconciler status`")
     found = [one for one in state.drift if instance in (None, one.instance)]
     if format_ is Format.json:

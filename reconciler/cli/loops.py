@@ -14,11 +14,13 @@ from reconciler.cli.context import context
 from reconciler.errors import Misuse, Unavailable
 from reconciler.reconcile.control import Asked, Control, Shown, State, named, reading
 from reconciler.reconcile.holds import Rollback, Suspended
+from reconciler.reconcile.targets import GOOD
 
 if TYPE_CHECKING:
     import httpx
 
-    from reconciler.reconcile.history import PassRow
+    from reconciler.reconcile.history import History, PassRow, Source
+    from reconciler.reconcile.targets import TargetRow
     from reconciler.runtime.beside import Back
     from reconciler.runtime.metrics import Standing
     from reconciler.settings import DataFolder
@@ -189,24 +191,36 @@ def standings(folder: DataFolder) -> Callable[[], Sequence[Standing]]:
             return []
         with History(folder.loop_database) as history:
             source = history.source()
+            rows = {one.target: one for one in history.targets.all()}
+            # Of targets that went, or that a loop followed which ended in order, nothing is to be alarmed about. Those
+            # of a loop that was killed stay: that nobody looks at them any more is what an alarm is for.
             return [
-                Standing(
-                    target=one.target,
-                    outcome=one.outcome,
-                    checked=one.checked,
-                    drift=drifted,
-                    passes=history.outcomes(one.target),
-                    steps=history.step_outcomes(one.target),
-                    seconds=history.seconds(one.target),
-                    attempts=one.attempts,
-                    suspended=history.holds.suspended(one.target) is not None,
-                    synced=one.outcome in ("applied", "unchanged") and not drifted,
-                    fetched=source.fetched if source is not None else None,
-                    retiring=len(history.listings.retiring(one.target)),
-                    absent=Counter(key["effect"] for key in one.absent),
-                )
-                for one in history.targets.all()
-                for drifted in [len(history.targets.drift(one.target))]
+                _standing(history, rows[one.target], one.looking, source)
+                if one.target in rows
+                else Standing(target=one.target, looking=one.looking)
+                for one in history.targets.followed()
             ]
 
     return found
+
+
+def _standing(history: History, row: TargetRow, looking: float | None, source: Source | None) -> Standing:
+    from reconciler.runtime.metrics import Standing
+
+    drifted = len(history.targets.drift(row.target))
+    return Standing(
+        target=row.target,
+        outcome=row.outcome,
+        checked=row.checked,
+        looking=looking,
+        drift=drifted,
+        passes=history.outcomes(row.target),
+        steps=history.step_outcomes(row.target),
+        seconds=history.seconds(row.target),
+        attempts=row.attempts,
+        suspended=history.holds.suspended(row.target) is not None,
+        synced=row.outcome in GOOD and not drifted,
+        fetched=source.fetched if source is not None else None,
+        retiring=len(history.listings.retiring(row.target)),
+        absent=Counter(key["effect"] for key in row.absent),
+    )

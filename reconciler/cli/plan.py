@@ -40,7 +40,11 @@ def plan(
     instance: InstanceName = None,
     format_: Annotated[Shape, typer.Option("--format", help="How to print the plan.")] = Shape.text,
     detailed_exitcode: Annotated[
-        bool, typer.Option("--detailed-exitcode", help="Exit with 0 for no changes, 2 for changes, 1 for errors.")
+        bool,
+        typer.Option(
+            "--detailed-exitcode",
+            help="Exit with 0 for no changes, 2 for changes, 1 for errors, 3 where it is refused.",
+        ),
     ] = False,
     allow: Allow = None,
     out: Annotated[
@@ -49,7 +53,7 @@ def plan(
 ) -> None:
     """What would change on a target, field by field, and whether git or somebody on the target moved it.
 
-    Reads only. Keys are not resolved, so a review needs none but the target's own; a changed key does not show.
+    Reads only. Exit code 3: a gate refuses it. Keys are not resolved, so a review needs none but the target's own; a changed key does not show.
 
     Examples:
 
@@ -91,6 +95,8 @@ def plan(
             put(markdown(_with(found, refused)).rstrip())
         case Shape.text:
             print_plan(_with(found, refused))
+    if refused or found.faults:
+        raise typer.Exit(EXIT_REFUSED)
     if detailed_exitcode and found.changes:
         raise typer.Exit(CHANGES)
 

@@ -19,8 +19,9 @@ from reconciler.errors import Misuse
 
 if TYPE_CHECKING:
     from reconciler.desired.remote import Clone
-    from reconciler.model import Account
+    from reconciler.model import Account, Config, Target
     from reconciler.reconcile.course import Closing
+    from reconciler.reconcile.loop import Chosen
     from reconciler.reconcile.once import Ended, Wanted
     from reconciler.settings import DataFolder
 
@@ -43,6 +44,7 @@ def run(
         ),
     ] = None,
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
+    beside: Annotated[str | None, typer.Option("--beside", hidden=True)] = None,
     parallelism: Annotated[int, typer.Option(help="Calls to a target at a time.", min=1, max=100)] = 10,
 ) -> None:
     """The reconcile loop alone: what is committed is what runs on the targets, until it is told to stop.
@@ -60,11 +62,42 @@ def run(
     context.repo = repo
     folder = context.data.make()
     door = _door(listen, folder) if listen is not None else None
-    asyncio.run(_run(folder, tuple(target or ()), until_stdin_closes, parallelism, door))
+    chosen = None if target else _beside(folder, beside) if beside is not None else _declared
+    asyncio.run(_run(folder, tuple(target or ()), chosen, until_stdin_closes, parallelism, door))
+
+
+def _declared(config: Config) -> tuple[str, ...]:
+    return tuple(one.name for one in config.targets)
+
+
+def _beside(folder: DataFolder, name: str) -> Chosen:
+    """What the loop of `up` follows: the target that is its own runtime, by that name (`-`: the first of that type),
+    which it writes down for the other commands, and Evolution API servers."""
+
+    def chosen(config: Config) -> tuple[str, ...]:
+        served = served_by_up(config, None if name == "-" else name)
+        if served is not None and folder.served_target() != served.name:
+            folder.served.write_text(f"{served.name}\n")
+        context.served = served.name if served is not None else None
+        found = tuple(one.name for one in config.targets if one.type == "evolution" or one == served)
+        say(f"target   {' and '.join(found) or 'none: reconciler.yaml has none of type runtime'}")
+        return found
+
+    return chosen
+
+
+def served_by_up(config: Config, name: str | None) -> Target | None:
+    """The target that `up` is itself: the first runtime of reconciler.yaml, or the one of that name."""
+    return next((one for one in config.targets if one.type == "runtime" and name in (None, one.name)), None)
 
 
 async def _run(
-    folder: DataFolder, names: tuple[str, ...], until_stdin_closes: bool, parallel: int, door: Door | None
+    folder: DataFolder,
+    names: tuple[str, ...],
+    chosen: Chosen | None,
+    until_stdin_closes: bool,
+    parallel: int,
+    door: Door | None,
 ) -> None:
     from reconciler.reconcile.loop import run_loop
     from reconciler.reconcile.once import Site, commit_of
@@ -85,15 +118,15 @@ async def _run(
         if stop.is_set():
             return
         here = Site(context.source, context.environment.variables, folder.documents)
-        declared = tuple(one.name for one in commit_of(here.repository, None)[1].targets)
+        followed = names if chosen is None else chosen(commit_of(here.repository, None)[1])
         async with announcing(here.repository, folder, _Teller()) as told:
             await run_loop(
                 here,
                 folder.path,
-                names or declared,
+                followed,
                 connected,
                 stop=stop,
-                declared=not names,
+                chosen=chosen,
                 parallel=parallel,
                 told=told,
                 clone=clone,

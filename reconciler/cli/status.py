@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.reconcile.history import Source
 
 OUT_OF_SYNC = 2  # exit code
+_LONG = 2.0  # seconds from which a pass that is under way is told of
 _KEEPS = "prune: false, deletes are only shown"
 _LEAVES = "selfHeal: false, drift is only shown"
 
@@ -60,7 +62,13 @@ def _show(one: State) -> None:
     if one.source is not None:
         _show_source(one.source)
     number = f" (reconciler show {one.last_pass})" if one.last_pass else ""
-    put(f"  last      {one.outcome}, looked at {when(one.checked)}{number}")
+    if one.checked is not None:
+        put(f"  last      {one.outcome}, looked at {when(one.checked)}{number}")
+    if one.looking is not None and (seconds := time.time() - one.looking) > _LONG:
+        first = "; no pass has ended yet" if one.checked is None else ""
+        put(f"  now       a pass is under way since {when(one.looking)}, for {seconds:.0f} s{first}")
+    elif one.checked is None:
+        put("  last      no pass has ended yet")
     if one.next is not None and one.attempts:
         tried = f"tried {one.attempts} of {ATTEMPTS} times" if one.attempts < ATTEMPTS else "given up until then"
         put(f"  next      {when(one.next)}, {tried}")
@@ -68,7 +76,7 @@ def _show(one: State) -> None:
         put(f"  next      {when(one.next)}")
     if off := [said for said, on in ((_KEEPS, one.prune), (_LEAVES, one.self_heal)) if on is False]:
         put(f"  sync      {', '.join(off)}")
-    put(f"  loop      {'runs' if one.loop_runs else 'does not run: start `reconciler up` or `reconciler run`'}")
+    put(f"  loop      {'runs' if one.loop_runs else 'none follows it: start `reconciler up` or `reconciler run`'}")
     for drifted in one.drift:
         since = when(drifted.first_seen)
         put(f"  drift     {drifted.kind} {drifted.instance}/{drifted.name}: {drifted.field}, seen since {since}")

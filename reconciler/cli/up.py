@@ -64,7 +64,7 @@ def up(
 
         from reconciler.runtime.server import serve as run_server
 
-        loop = _Loop(folder, served, _beside(), serving.api_key)
+        loop = _Loop(folder, served, target, serving.api_key)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             running = run_server(
                 serving,
@@ -80,33 +80,24 @@ def up(
 
 def _target(name: str | None) -> Target:
     """The runtime target that this process is. Raises Misuse where there is none of that name."""
+    from reconciler.cli.run import served_by_up
     from reconciler.desired.config import read_config
 
     repository = context.source
     config = read_config(repository, repository.resolve("HEAD"))
-    for target in config.targets:
-        if target.type == "runtime" and name in (None, target.name):
-            return target
+    if (found := served_by_up(config, name)) is not None:
+        return found
     known = ", ".join(target.name for target in config.targets)
     raise Misuse(f"reconciler.yaml has no target {name or 'of type runtime'}; it has: {known}")
-
-
-def _beside() -> tuple[str, ...]:
-    """The targets that the loop drives beside this process: Evolution API servers."""
-    from reconciler.desired.config import read_config
-
-    repository = context.source
-    config = read_config(repository, repository.resolve("HEAD"))
-    return tuple(target.name for target in config.targets if target.type == "evolution")
 
 
 class _Loop:
     """The child process that runs the loop; started anew, with back-off, should it end."""
 
-    def __init__(self, folder: DataFolder, target: Target, others: tuple[str, ...], api_key: str) -> None:
+    def __init__(self, folder: DataFolder, target: Target, named: str | None, api_key: str) -> None:
         self._folder = folder
-        self._target = target
-        self._others = others
+        self._target = target  # at the start; a commit may name another
+        self._named = named
         self._api_key = api_key
         self._started = time.time()
         self._passed = False
@@ -117,7 +108,7 @@ class _Loop:
 
         if not self._passed and self._folder.loop_database.exists():
             with History(self._folder.loop_database) as history:
-                checked = history.targets.checked(self._target.name)
+                checked = history.targets.checked(self._folder.served_target() or self._target.name)
             self._passed = checked is not None and checked >= self._started
         return self._passed
 
@@ -128,18 +119,16 @@ class _Loop:
         key = "RECONCILER_API_KEY" if context.environment.api_key else str(shown)
         say(f"chat     {url}/ in a browser (its API key: {key}), or: reconciler chat INSTANCE")
         source = context.clone.remote.shown if context.clone is not None else root
-        names = (self._target.name, *self._others)
-        say(f"target   {' and '.join(names)}, from commits of {source}; Ctrl-C stops")
+        say(f"source   commits of {source}; Ctrl-C stops")
         variables = dict(context.environment.variables)
         variables |= {"RECONCILER_URL": url, "RECONCILER_DATA": str(self._folder.path.absolute())}
-        variables["RECONCILER_TARGET"] = self._target.name
         if context.repo:
             variables["RECONCILER_REPO"] = context.repo
         self._folder.served.write_text(self._target.name + "\n")
-        variables[self._target.api_key.get("env", "RECONCILER_API_KEY")] = self._api_key
+        variables["RECONCILER_API_KEY"] = self._api_key
         # -P: the loop stands in the repository, of whose files no module is to be run.
         command = [sys.executable, "-P", "-m", "reconciler", "run", "--until-stdin-closes"]
-        command += [word for name in names for word in ("--target", name)]
+        command += ["--beside", self._named or "-"]
         wait = 0.5
         while True:
             began = time.monotonic()

@@ -21,7 +21,7 @@ from reconciler.reconcile.history import History, PassRow, Source, StepRow
 from reconciler.reconcile.holds import Quarantined, Rollback, Suspended
 from reconciler.reconcile.locks import loop_runs, one_pass
 from reconciler.reconcile.once import commit_of
-from reconciler.reconcile.targets import GOOD, Drifted, TargetRow
+from reconciler.reconcile.targets import GOOD, Drifted, Followed, TargetRow
 from reconciler.reconcile.wake import knock, touch
 
 _PATIENCE: Final = 60.0  # seconds that a suspension waits for a pass to end
@@ -29,12 +29,13 @@ _PATIENCE: Final = 60.0  # seconds that a suspension waits for a pass to end
 
 class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """How a target stands. Times are seconds since the epoch. `attempts`: how often the wanted commit was tried in
-    vain; `next`: when the loop looks again; `source`: the remote repository that is followed, if one is;
-    `prune`, `self_heal`: whether it deletes, and puts back, at all (None: not known here)."""
+    vain; `next`: when the loop looks again; `loop_runs`: whether a loop follows it now; `looking`: since when a pass is
+    under way; `checked`: when one last ended (None: none has); `source`: the remote repository that is followed, if one
+    is; `prune`, `self_heal`: whether it deletes, and puts back, at all (None: not known here)."""
 
     target: str
     sync: str  # Synced, OutOfSync, Unknown
-    health: str  # Healthy, Degraded, Suspended
+    health: str  # Healthy, Degraded, Suspended, Progressing
     suspended: Suspended | None
     quarantined: Quarantined | None
     wanted: str | None
@@ -45,11 +46,12 @@ class State(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     notes: list[str]
     retiring: list[dict[str, Any]]  # bots whose models go, as `plan.retire.documents` says them
     absent: list[dict[str, Any]]  # Credentials whose key is missing, as `plan.keys.documents` says them
-    checked: float
+    checked: float | None
     last_pass: int | None
     attempts: int
     next: float | None
     loop_runs: bool
+    looking: float | None
     source: Source | None
     prune: bool | None = None
     self_heal: bool | None = None
@@ -86,6 +88,7 @@ class Control:
         names = [target.name for target in config.targets] if config is not None else []
         with self._history() as history:
             names += [row.target for row in history.targets.all()]
+            names += [one.target for one in history.targets.followed()]
         return tuple(dict.fromkeys(names)) or ("local",)
 
     def status(self, target: str | None = None) -> list[State]:
@@ -97,10 +100,13 @@ class Control:
             source = history.source()
             if source is not None and commit is not None and source.commit != commit:
                 source = None  # another repository is read now
-            rows = [row for row in history.targets.all() if target in (None, row.target)]
+            followed = {one.target: one for one in history.targets.followed()} if running else {}
+            rows = {row.target: row for row in history.targets.all()}
+            rows |= {name: _unseen(name, commit) for name in followed if name not in rows}
+            names = sorted(name for name in rows if target in (None, name))
             if target is None and syncs:  # one that was taken out of reconciler.yaml stands no more
-                rows = [row for row in rows if row.target in syncs]
-            return [_state(history, row, commit, running, source, syncs.get(row.target)) for row in rows]
+                names = [name for name in names if name in syncs]
+            return [_state(history, rows[name], commit, followed.get(name), source, syncs.get(name)) for name in names]
 
     def passes(self, limit: int, target: str | None = None, before: int | None = None) -> list[PassRow]:
         """Passes, newest first; `before`: those with smaller numbers."""
@@ -190,22 +196,34 @@ def named(control_targets: tuple[str, ...], given: str | None) -> str:
     return given
 
 
+def _unseen(name: str, commit: str | None) -> TargetRow:
+    """A target that is followed and of which no pass has ended."""
+    return TargetRow(
+        target=name, wanted=commit, applied=None, outcome="running", message="", notes=[], checked=0.0, last_pass=None
+    )
+
+
 def _state(
-    history: History, row: TargetRow, commit: str | None, running: bool, source: Source | None, sync: Sync | None
+    history: History,
+    row: TargetRow,
+    commit: str | None,
+    followed: Followed | None,
+    source: Source | None,
+    sync: Sync | None,
 ) -> State:
     skipped = history.holds.quarantined(row.target, commit or row.wanted)
     wanted = skipped.good if skipped else commit or row.wanted
     suspended = history.holds.suspended(row.target)
     drift = history.targets.drift(row.target)
     good = row.outcome in GOOD
-    if row.outcome == "unavailable":
+    if row.outcome in ("unavailable", "running"):
         stands = "Unknown"
     else:
         stands = "Synced" if good and wanted == row.applied and not drift else "OutOfSync"
     return State(
         target=row.target,
         sync=stands,
-        health="Suspended" if suspended else "Healthy" if good or row.outcome == "waiting" else "Degraded",
+        health=_health(row.outcome, suspended is not None),
         suspended=suspended,
         quarantined=skipped,
         wanted=wanted,
@@ -216,15 +234,24 @@ def _state(
         notes=row.notes,
         retiring=documents(history.listings.retiring(row.target)),
         absent=row.absent,
-        checked=row.checked,
+        checked=row.checked or None,
         last_pass=row.last_pass,
         attempts=row.attempts,
-        next=row.next if running else None,
-        loop_runs=running,
+        next=row.next if followed is not None else None,
+        loop_runs=followed is not None,
+        looking=followed.looking if followed is not None else None,
         source=source,
         prune=sync.prune if sync is not None else None,
         self_heal=sync.self_heal if sync is not None else None,
     )
+
+
+def _health(outcome: str, suspended: bool) -> str:
+    if suspended:
+        return "Suspended"
+    if outcome == "running":
+        return "Progressing"
+    return "Healthy" if outcome in GOOD or outcome == "waiting" else "Degraded"
 
 
 def reading(repository: Callable[[], Repository]) -> Desired:

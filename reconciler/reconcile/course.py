@@ -12,6 +12,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
@@ -142,6 +143,7 @@ class Course:
                 parallel=self._running.parallel,
                 stop=self._running.stop,
             )
+            history.targets.looking(self._name, begins=True)
             try:
                 ended = await run_pass(
                     self._running.site, history, self._name, _Late(self._open, self._has_read), self._memory, ask
@@ -149,6 +151,9 @@ class Course:
             except asyncio.CancelledError:
                 history.interrupted(self._name)
                 raise
+            finally:
+                with suppress(Unavailable):  # what could not be written down of the pass itself is told
+                    history.targets.looking(self._name, begins=False)
         if ended.number is not None:
             history.requests.answer([rollback[0]] if rollback else asked, self._name, ended.number)
         self._first = False

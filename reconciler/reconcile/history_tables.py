@@ -17,7 +17,7 @@ from reconciler.reconcile.listings import LISTED
 from reconciler.reconcile.listings import TABLES as MODELS
 from reconciler.reconcile.tries import TABLES as TRIES
 
-SCHEMA: Final = 8  # PRAGMA user_version of a file whose tables are current
+SCHEMA: Final = 9  # PRAGMA user_version of a file whose tables are current
 
 _TABLES: Final = (
     'CREATE TABLE IF NOT EXISTS passes (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "commit" TEXT,'
@@ -60,6 +60,11 @@ _TOLD: Final = (
 )
 
 _ABSENT: Final = "ALTER TABLE targets ADD COLUMN absent TEXT NOT NULL DEFAULT '[]'"  # `plan.keys.documents`, as JSON
+
+# The targets that the loop follows, since when, and since when a pass is under way (seconds since the epoch).
+_FOLLOWED_TARGETS: Final = (
+    "CREATE TABLE followed (target TEXT PRIMARY KEY, since REAL NOT NULL, looking REAL) WITHOUT ROWID"
+)
 
 
 class Records(sqlite3.Connection):
@@ -152,6 +157,10 @@ def migrate(db: sqlite3.Connection) -> None:
     @migrations()
     def m008_absent(tables: Any) -> None:
         tables.execute(_ABSENT)
+
+    @migrations()
+    def m009_followed_targets(tables: Any) -> None:
+        tables.execute(_FOLLOWED_TARGETS)
 
     db.execute("PRAGMA journal_mode=WAL")
     migrations.apply(Database(db))

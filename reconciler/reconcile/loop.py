@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from reconciler.desired.config import read_config
 from reconciler.desired.git import Repository
 from reconciler.desired.remote import Clone
 from reconciler.errors import InvalidBots, ReconcilerError, Unavailable
+from reconciler.model import Config
 from reconciler.reconcile.course import Closing, Connect, Course, Running, Told
 from reconciler.reconcile.follow import Follower
 from reconciler.reconcile.history import History
@@ -26,6 +28,8 @@ from reconciler.reconcile.once import Site
 from reconciler.reconcile.wake import Wake, follow, knocked
 
 __all__ = ["Closing", "Connect", "Told", "run_loop"]
+
+Chosen = Callable[[Config], tuple[str, ...]]
 
 _GRACE: Final = 10.0  # seconds that calls under way have to end once the loop is told to stop
 
@@ -41,10 +45,11 @@ async def run_loop(
     told: Told | None = None,
     clone: Clone | None = None,
     ask_models: Ask | None = None,
-    declared: bool = False,
+    chosen: Chosen | None = None,
 ) -> None:
-    """Runs passes of `targets` until `stop` is set; running steps end first, if they do so soon. `declared`: from then
-    on those that the desired commit declares.
+    """Runs passes of `targets` until `stop` is set; running steps end first, if they do so soon.
+
+    `chosen` says which targets of a commit's configuration are followed from then on; without it always the same.
 
     `connect` makes a target's connection anew after it did not answer, in case its address changed. `told` hears of
     each pass as it ends, with its plan and commit. `clone` is what is fetched, where `site` is a remote's. `ask_models`
@@ -53,12 +58,13 @@ async def run_loop(
     """
     with the_one_loop(data), History(data / "loop.db") as history:
         wake = Wake()
-        heads = _Heads(site)
+        heads = _Heads(site, chosen, targets)
         running = Running(
             site=site, data=data, history=history, connect=connect, stop=stop, parallel=parallel, told=told
         )
         follower = Follower(clone, data, history, wake.set) if clone is not None else None
         lanes: dict[str, _Lane] = {}
+        following: tuple[str, ...] | None = None
         models = Models(history, ask_models) if ask_models is not None else None
         door = knocked(data)
         helpers = [asyncio.create_task(follow(site.repository, data, wake)), asyncio.create_task(_end(stop, wake))]
@@ -69,9 +75,12 @@ async def run_loop(
                         follower.poke()
                     follower.look(frozenset(number for lane in lanes.values() for number in lane.course.asked()))
                 heads.forget()
-                names = heads.targets(targets) if declared else targets
+                names = heads.targets()
                 for name in [name for name, lane in lanes.items() if name not in names and not lane.runs]:
                     await lanes.pop(name).close()
+                if following != (following := names):
+                    with contextlib.suppress(Unavailable):  # as below
+                        history.targets.follow(names)
                 for name in names:
                     if name not in lanes:
                         lanes[name] = _Lane(name, running, heads, follower, wake)
@@ -80,8 +89,11 @@ async def run_loop(
                     with contextlib.suppress(Unavailable):  # the records cannot be written, of which the passes tell
                         models.look((name, lane.course.desired) for name, lane in lanes.items())
                 left = [lane.left() for lane in lanes.values()]
-                await wake.wait(min([*left, follower.left()] if follower is not None else left))
+                left += [follower.left()] if follower is not None else []
+                await wake.wait(min(left, default=math.inf))
             await asyncio.gather(*(lane.end() for lane in lanes.values()))
+            with contextlib.suppress(Unavailable):
+                history.targets.follow(())
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -158,12 +170,12 @@ async def _end(stop: asyncio.Event, wake: Wake) -> None:
 class _Heads:
     """Which commit is desired now: read at most once a round, and reconciler.yaml only where HEAD moved."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, chosen: Chosen | None, targets: tuple[str, ...]) -> None:
+        self._site, self._chosen = site, chosen
         self._head = ""
         self._ref = "HEAD"
         self._now: str | None = None
-        self._read: tuple[str, tuple[str, ...]] = ("", ())  # a commit and its targets
+        self._read: tuple[str, tuple[str, ...]] = ("", targets)  # a commit and its targets
 
     def forget(self) -> None:
         self._now = None
@@ -183,14 +195,13 @@ class _Heads:
                 return None
         return self._now
 
-    def targets(self, otherwise: tuple[str, ...]) -> tuple[str, ...]:
-        """The targets that the desired commit declares; where it cannot be read, the last one's, or `otherwise`."""
+    def targets(self) -> tuple[str, ...]:
+        """The targets to follow: those that are chosen of the desired commit, or of the last that could be read."""
         commit = self.commit()
-        if commit is not None and commit != self._read[0]:
+        if self._chosen is not None and commit is not None and commit != self._read[0]:
             with contextlib.suppress(ReconcilerError):
-                declared = read_config(self._site.repository, commit).targets
-                self._read = (commit, tuple(target.name for target in declared))
-        return self._read[1] or otherwise
+                self._read = (commit, self._chosen(read_config(self._site.repository, commit)))
+        return self._read[1]
 
 
 def _ref(repository: Repository, head: str) -> str:

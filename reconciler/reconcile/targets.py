@@ -48,6 +48,14 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     absent: list[dict[str, Any]] = []
 
 
+class Followed(msgspec.Struct, frozen=True, kw_only=True):
+    """A target that the loop follows, since when; and since when a pass of it is under way (None: none is)."""
+
+    target: str
+    since: float
+    looking: float | None
+
+
 class Targets:
     """All targets, in the history's database."""
 
@@ -93,6 +101,27 @@ class Targets:
     def still(self, target: str) -> None:
         """A look at a target found everything as it was."""
         self._db.execute("UPDATE targets SET checked=? WHERE target=?", (time.time(), target))
+
+    def follow(self, names: Collection[str]) -> None:
+        """Notes the targets that the loop follows from now on, and no others."""
+        with transaction(self._db):
+            for one in self.followed():
+                if one.target not in names:
+                    self._db.execute("DELETE FROM followed WHERE target=?", (one.target,))
+            self._db.executemany(
+                "INSERT OR IGNORE INTO followed (target, since) VALUES (?, ?)",
+                [(name, time.time()) for name in names],
+            )
+
+    def looking(self, target: str, *, begins: bool) -> None:
+        """Notes that a pass of a target begins, or that none is under way."""
+        moment = time.time() if begins else None
+        self._db.execute("UPDATE followed SET looking=? WHERE target=?", (moment, target))
+
+    def followed(self) -> list[Followed]:
+        """The targets that the loop follows, or followed when it was last killed; none after it ended in order."""
+        rows = self._db.execute("SELECT target, since, looking FROM followed ORDER BY target")
+        return [Followed(**dict(row)) for row in rows]
 
     def coming(self, target: str, attempts: int, following: float) -> None:
         """When the loop looks at a target again, and how often it tried in vain."""

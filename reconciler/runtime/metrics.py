@@ -1,8 +1,8 @@
 """What the runtime counts, for Prometheus: requests, turns, queues, model calls and tokens, and how targets stand.
 
 Before it come `runtime/observe.py`, which tells it of each request, and `runtime/turns.py`, which tells it of each
-turn; after it `GET /metrics`. Routes are counted by their pattern, never by their path. Labels are names of targets and
-ids of bots, of these a bounded number: nothing secret, and nothing a customer chooses.
+turn; after it `GET /metrics`. Routes are counted by their pattern, never by their path. Labels are names of targets,
+instances and bots, of these a bounded number: nothing secret, and nothing a customer chooses.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
+from reconciler.model import Bot, split_mark
 from reconciler.store.usage import Record
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _TURN_BUCKETS: Final = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 90)
-_BOTS: Final = 1000  # whose turns are counted by their id; those of any more are counted together
+_BOTS: Final = 1000  # whose turns are counted by their names; those of any more are counted together
+_NAME: Final = 63  # characters of a name, which a dashboard may have made longer
 OTHERS: Final = "other"
 
 
@@ -27,14 +29,16 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """How a target stands: its last outcome and when that was (seconds since the epoch), the fields that differ on it,
     and how many of the passes that are kept ended how; their steps by action and outcome, and how long the newest took.
     `fetched` is when the remote repository was last fetched, if one is followed; `retiring` counts bots whose models
-    go, `absent` Credentials whose key is missing, by what becomes of them.
+    go, `absent` Credentials whose key is missing, by what becomes of them. `looking` is when the pass that is under way
+    began. Of a target of which no pass has ended nothing else is known.
     """
 
     target: str
-    outcome: str
-    checked: float
-    drift: int
-    passes: Mapping[str, int]
+    outcome: str | None = None
+    checked: float | None = None
+    looking: float | None = None
+    drift: int = 0
+    passes: Mapping[str, int] = {}
     steps: Mapping[tuple[str, str], int] = {}
     seconds: float | None = None
     attempts: int = 0
@@ -53,7 +57,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         if standings is not None:
             self.registry.register(_Standings(standings))
-        self._bots: set[str] = set()
+        self._bots: set[tuple[str, str]] = set()
         self._requests = Counter(
             "reconciler_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
         )
@@ -74,24 +78,30 @@ class Metrics:
             registry=self.registry,
         )
         self._asked = Counter(
-            "reconciler_model_calls", "Turns that a model was asked", ["bot", "outcome"], registry=self.registry
+            "reconciler_model_calls",
+            "Turns that a model was asked",
+            ["instance", "bot", "outcome"],
+            registry=self.registry,
         )
         self._tokens = Counter(
-            "reconciler_model_tokens", "Tokens of the models", ["bot", "direction"], registry=self.registry
+            "reconciler_model_tokens", "Tokens of the models", ["instance", "bot", "direction"], registry=self.registry
         )
         self._depth = Gauge("reconciler_queue_due", "Rows that are due now", ["queue"], registry=self.registry)
 
-    def turned(self, bot_id: str, record: Record) -> None:
-        """Counts one turn."""
-        if bot_id not in self._bots and len(self._bots) < _BOTS:
-            self._bots.add(bot_id)
-        bot = bot_id if bot_id in self._bots else OTHERS
+    def turned(self, instance: str, bot: Bot, record: Record) -> None:
+        """Counts one turn of a bot, under its instance's name and its own: the one in its mark, else its id."""
+        _, mark = split_mark(bot.description)
+        labels = instance[:_NAME], (mark.name if mark is not None else bot.id)[:_NAME]
+        if labels not in self._bots and len(self._bots) < _BOTS:
+            self._bots.add(labels)
+        if labels not in self._bots:
+            labels = OTHERS, OTHERS
         self._turns.labels(record.outcome).inc()
         self._turn_seconds.labels(record.outcome).observe(record.seconds)
         if record.outcome != "unread":
-            self._asked.labels(bot, record.outcome).inc()
-        self._tokens.labels(bot, "in").inc(record.input)
-        self._tokens.labels(bot, "out").inc(record.output)
+            self._asked.labels(*labels, record.outcome).inc()
+        self._tokens.labels(*labels, "in").inc(record.input)
+        self._tokens.labels(*labels, "out").inc(record.output)
 
     def answered(self, method: str, route: str, status: int, seconds: float | None) -> None:
         """Counts one request; `seconds` None: a stream, whose length says nothing."""
@@ -120,6 +130,9 @@ class _Standings:
         """The standings as gauges."""
         checked = GaugeMetricFamily(
             "reconciler_target_checked_timestamp_seconds", "When last looked at", labels=["target"]
+        )
+        looking = GaugeMetricFamily(
+            "reconciler_pass_started_timestamp_seconds", "When the pass that is under way began", labels=["target"]
         )
         good = GaugeMetricFamily(
             "reconciler_target_outcome", "How the last pass ended: 1", labels=["target", "outcome"]
@@ -150,6 +163,10 @@ class _Standings:
         for moment in {one.fetched for one in known if one.fetched is not None}:
             fetched.add_metric([], moment)
         for one in known:
+            if one.looking is not None:
+                looking.add_metric([one.target], one.looking)
+            if one.checked is None or one.outcome is None:
+                continue
             checked.add_metric([one.target], one.checked)
             good.add_metric([one.target, one.outcome], 1)
             drift.add_metric([one.target], one.drift)
@@ -166,6 +183,7 @@ class _Standings:
             for effect in ("kept", "demo", "held"):
                 absent.add_metric([one.target, effect], one.absent.get(effect, 0))
         yield from (
+            looking,
             checked,
             good,
             drift,

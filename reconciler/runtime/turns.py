@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from reconciler.egress import Gate
 from reconciler.errors import Unavailable
-from reconciler.model import Line
+from reconciler.model import Bot, Line
 from reconciler.runtime.answering import Answers, Reply, answer, unanswered
 from reconciler.runtime.channels.push import Webhooks
 from reconciler.runtime.hearing import Turn, look
@@ -42,9 +42,9 @@ EXPIRE: Final = 60.0  # seconds between looks for sessions that nobody has writt
 
 
 class Counts(Protocol):
-    """Is told of each turn that ended: whose it was, how it went, what it took."""
+    """Is told of each turn that ended: of which instance's bot, how it went, what it took."""
 
-    def turned(self, bot_id: str, record: Record) -> None: ...
+    def turned(self, instance: str, bot: Bot, record: Record) -> None: ...
 
 
 class Engine:
@@ -242,11 +242,11 @@ class Engine:
                 self._notices.publish(claim.chat)
             if seen.turn is not None:
                 reply = await answer(self._models, self._chats, line, seen.turn, self._clock, self._fresh)
-                await self._finish(claim, seen.turn, reply, DONE)
+                await self._finish(claim, line, seen.turn, reply, DONE)
         except Exception as error:
             await self._fail(claim, due, error)
 
-    async def _finish(self, claim: Claim, turn: Turn, reply: Reply, state: int) -> None:
+    async def _finish(self, claim: Claim, line: Line, turn: Turn, reply: Reply, state: int) -> None:
         """Writes a turn's end. A store that cannot write just now is waited for, however long: the answer is paid for,
         and nobody else can claim the chat meanwhile."""
         consumed = tuple(one.seq for one in turn.messages)
@@ -263,7 +263,7 @@ class Engine:
             try:
                 if await self._chats.finish(done, self._clock()):
                     if self._counts is not None:
-                        self._counts.turned(turn.bot.id, reply.record)
+                        self._counts.turned(line.instance.name, turn.bot, reply.record)
                     if reply.sayings:
                         self.sender.said.set()
                 return
@@ -283,7 +283,7 @@ class Engine:
             elif due is not None:
                 line, turn = due
                 reply = unanswered(line, turn, f"an error of the runtime, {number} in its log", self._fresh)
-                await self._finish(claim, turn, reply, FAILED)
+                await self._finish(claim, line, turn, reply, FAILED)
             else:
                 await self._chats.give_up(claim)
         except Exception as again:  # the store is away; the lease runs out and the chat is claimed anew

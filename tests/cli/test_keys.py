@@ -14,6 +14,7 @@ from tests.cli.test_evolution import cli as on_evolution  # noqa: F401
 from tests.cli.test_evolution import server as server
 from tests.cli.test_plan import Cli
 from tests.cli.test_plan import cli as cli
+from tests.commands import command
 from tests.conftest import Repo
 from tests.evolution.serve import Server
 from tests.live.served import KEY
@@ -62,11 +63,11 @@ def test_an_account_outlives_its_key(cli: Cli, repo: Repo, monkeypatch: pytest.M
 
 def test_one_line_without_its_key_holds_up_no_other(cli: Cli, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     repo.commit(OTHER)
-    code, _, err = cli("validate")
-    assert code == 0
-    assert "bots/other/main.yaml:4:" in err
-    assert "spec.apiKey: warning: OTHER_KEY is not set (an apply from here keeps what is live as it is" in err
-    assert "OTHER_KEY" not in cli("validate", "--format", "github")[1]
+    done = command("validate", folder=repo.root)
+    assert done.returncode == 0
+    assert "bots/other/main.yaml:4:" in done.stderr
+    assert "spec.apiKey: warning: OTHER_KEY is not set (an apply from here keeps what is live as it is" in done.stderr
+    assert "OTHER_KEY" not in command("validate", "--format", "github", folder=repo.root).stdout
     code, out, _ = cli("apply", "--auto-approve")
     assert code == 1
     assert "done    + Bot bistro/a" in out

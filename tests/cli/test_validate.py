@@ -59,6 +59,7 @@ class Outcome:
 @pytest.fixture
 def here(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> Repo:
     monkeypatch.chdir(repo.root)
+    monkeypatch.setenv("KEY", "sk-0123456789abcdef")
     fresh = Context()
     for module in ("validate", "render", "context"):
         monkeypatch.setattr(f"reconciler.cli.{module}.context", fresh)

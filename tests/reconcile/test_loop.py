@@ -19,7 +19,7 @@ from reconciler.reconcile import loop as looped
 from reconciler.reconcile import wake as waking
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import loop_runs, one_pass, the_one_loop
-from reconciler.reconcile.loop import run_loop
+from reconciler.reconcile.loop import Chosen, run_loop
 from reconciler.reconcile.once import Ended, Site
 from reconciler.reconcile.wake import touch
 from tests.conftest import Repo
@@ -43,11 +43,11 @@ async def looping(
     connect: Callable[[Any], Any],
     told: list[Ended] | None = None,
     targets: tuple[str, ...] = ("local",),
-    declared: bool = False,
+    chosen: Chosen | None = None,
 ) -> AsyncIterator[None]:
     stop = asyncio.Event()
     ends = told if told is not None else []
-    running = run_loop(site, data, targets, connect, stop=stop, told=lambda _, one: ends.append(one), declared=declared)
+    running = run_loop(site, data, targets, connect, stop=stop, told=lambda _, one: ends.append(one), chosen=chosen)
     task = asyncio.create_task(running)
     try:
         yield
@@ -265,7 +265,7 @@ async def test_a_commit_may_name_another_address_and_other_targets(repo: Repo, s
         return InMemory(models[int(wanted.target.url[-1])])
 
     told = list[Ended]()
-    async with looping(site, data, connect, told, ("one",), declared=True):
+    async with looping(site, data, connect, told, ("one",), lambda config: tuple(one.name for one in config.targets)):
         await until(lambda: bots(models[0]) == {"a": 1})
         repo.commit({**fleet(a=bot_file("a", 2)), "reconciler.yaml": config(one=1)})
         await until(lambda: bots(models[1]) == {"a": 2})

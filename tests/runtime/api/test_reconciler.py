@@ -100,6 +100,8 @@ def test_asking_a_loop(client: httpx.Client, server: Beside) -> None:
             asked["request"],
             Rollback(to="HEAD~3", allow=("delete:3",)),
         )
+        assert not client.get("/reconciler/status").json()[0]["loopRuns"], "a loop runs, and follows other targets"
+        history.targets.follow(("local",))
         assert client.get("/reconciler/status").json()[0]["loopRuns"]
     for body in ({"target": "nope"}, {"target": 1}, {"to": "--option"}, {"allow": ["everything"]}):
         assert client.post("/reconciler/rollback", json=body).status_code in (400, 404)
