@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.reconcile.once import Site, Wanted
 
 CHANGES, ERROR = 2, 1  # exit codes of --detailed-exitcode
+REFUSED = 3
 
 
 class Shape(StrEnum):
@@ -53,7 +54,8 @@ def plan(
 ) -> None:
     """What would change on a target, field by field, and whether git or somebody on the target moved it.
 
-    Reads only. Exit code 3: a gate refuses it. Keys are not resolved, so a review needs none but the target's own; a changed key does not show.
+    Reads only. Keys are not resolved, so a review needs none but the target's own; a changed key does not show. Exit
+    code 3: a gate refuses the plan.
 
     Examples:
 
@@ -96,7 +98,7 @@ def plan(
         case Shape.text:
             print_plan(_with(found, refused))
     if refused or found.faults:
-        raise typer.Exit(EXIT_REFUSED)
+        raise typer.Exit(REFUSED)
     if detailed_exitcode and found.changes:
         raise typer.Exit(CHANGES)
 
