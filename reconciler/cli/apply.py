@@ -6,13 +6,13 @@ import asyncio
 import sys
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import Format, put, put_json, say
+from reconciler.cli.progress import Progress
 from reconciler.cli.site import (
     Allow,
     InstanceName,
@@ -196,7 +196,7 @@ class Apply:
                 self._agreed()
                 whole, stop = self._whole and instance is None and not selected, asyncio.Event()
                 stop_on_signals(stop)
-                with _Progress(len(plan.changes)) as progress:
+                with Progress("applying", len(plan.changes)) as progress:
                     ended = await carry_out(
                         plan,
                         self._history,
@@ -206,7 +206,7 @@ class Apply:
                         allow=self._allow,
                         parallel=self._parallel,
                         stop=stop,
-                        watch=progress,
+                        watch=_Walked(progress),
                         began=self._began,
                         whole=whole,
                     )
@@ -260,35 +260,14 @@ def _agreed() -> bool:
     return typer.confirm("Apply this?", default=False, err=True)
 
 
-class _Progress:
-    """How far the walk is, on a terminal."""
+class _Walked:
+    """How far the walk is."""
 
-    def __init__(self, total: int) -> None:
-        self._bar: Any = None
-        self._total = total
-
-    def __enter__(self) -> _Progress:
-        if sys.stderr.isatty():
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            from reconciler.cli.output import console
-
-            columns = (TextColumn("applying"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, console=console(stderr=True), transient=True)
-            self._task = self._bar.add_task("", total=self._total)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def moved(self, step: Step, ending: Ending) -> None:
-        if self._bar is not None:
-            whole = step.note == ""
-            self._bar.update(self._task, advance=int(whole), description=f"{step.action} {step.ref}: {ending}")
+        self._progress.did(int(step.note == ""), f"{step.action} {step.ref}: {ending}")
 
 
 def _show(ended: Ended, format_: Format) -> None:

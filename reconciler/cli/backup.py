@@ -11,6 +11,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import put, say
+from reconciler.cli.progress import Progress
 from reconciler.cli.serve import Data
 from reconciler.errors import Misuse
 from reconciler.settings import DataFolder
@@ -41,7 +42,7 @@ def backup(
         raise Misuse(f"{file} is there already: choose another name, or overwrite it with --force")
     if not file.absolute().parent.is_dir():
         raise Misuse(f"{file} cannot be written: its folder is not there")
-    with tempfile.TemporaryDirectory(dir=folder.path, prefix=".backup-") as name:
+    with Progress("copying"), tempfile.TemporaryDirectory(dir=folder.path, prefix=".backup-") as name:
         staging = Path(name)
         for each in DATABASES:
             if (folder.path / each).exists():

@@ -11,6 +11,7 @@ from reconciler.cli.context import context
 from reconciler.cli.loops import at_hand, chosen, loop
 from reconciler.cli.output import Format, put, put_json, say
 from reconciler.cli.plan import fresh_plan
+from reconciler.cli.progress import Progress
 from reconciler.cli.site import InstanceName, Ref, TargetName, when
 from reconciler.errors import Misuse, ReconcilerError, Unavailable
 
@@ -46,7 +47,8 @@ def drift(
         _seen_by(loop(), target, instance, format_)
         return
     try:
-        whole, _, _ = asyncio.run(fresh_plan(target, ref, False, frozenset()))
+        with Progress("reading git and the target"):
+            whole, _, _ = asyncio.run(fresh_plan(target, ref, False, frozenset()))
     except Unavailable:
         if ref is not None or at_hand() or context.environment.url is None:
             raise

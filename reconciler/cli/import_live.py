@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.output import Format, put, put_json, say
+from reconciler.cli.progress import Progress
 from reconciler.cli.site import connect, site
 from reconciler.errors import InvalidBots, Misuse
 
@@ -32,7 +33,8 @@ def import_live(
 
     here = site()
     wanted = read_wanted(here, target, worktree=True)
-    live = asyncio.run(_live(wanted))
+    with Progress("reading the target"):
+        live = asyncio.run(_live(wanted))
     root = here.repository.root
     folder = wanted.target.overlay or wanted.config.path
     profile = profile_of(wanted.target.type)

@@ -12,6 +12,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import put, put_json, show_error
+from reconciler.cli.progress import Progress
 from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, allowed, connect, labels, print_plan, site
 from reconciler.errors import Misuse, ReconcilerError, Refusal
 
@@ -76,7 +77,8 @@ def plan(
     wanted_labels, permitted = labels(select), allowed(allow)
     gc.disable()  # a lot is built here, and next to nothing thrown away
     try:
-        whole, permitted, gates = asyncio.run(fresh_plan(target, ref, worktree, permitted))
+        with Progress("reading git and the target"):
+            whole, permitted, gates = asyncio.run(fresh_plan(target, ref, worktree, permitted))
         found = narrow(whole, instance, wanted_labels)
     except ReconcilerError as error:
         if not detailed_exitcode:

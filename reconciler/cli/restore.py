@@ -18,6 +18,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import put, say
+from reconciler.cli.progress import Progress
 from reconciler.cli.serve import Data, only_one
 from reconciler.errors import Misuse
 from reconciler.settings import DataFolder
@@ -50,7 +51,11 @@ def restore(
         raise Misuse(f"{folder.path} holds {' and '.join(there)}: choose another --data, or replace them with --force")
     folder.restoring.unlink(missing_ok=True)
     try:
-        with only_one(folder), tempfile.TemporaryDirectory(dir=folder.path, prefix=".restore-") as name:
+        with (
+            Progress("checking and moving in"),
+            only_one(folder),
+            tempfile.TemporaryDirectory(dir=folder.path, prefix=".restore-") as name,
+        ):
             if loop_runs(folder.path):
                 raise Misuse(f"a reconcile loop runs on {folder.path}: stop it first")
             staging = Path(name)

@@ -14,6 +14,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import put, put_json
+from reconciler.cli.progress import Progress
 from reconciler.cli.review_post import (
     ForgeName,
     ForgeUrl,
@@ -52,9 +53,9 @@ class Shape(StrEnum):
 class Voice(StrEnum):
     """Who answers in the bots' place."""
 
-    auto = "auto"
     none = "none"
     demo = "demo"
+    live = "live"
 
 
 def review(
@@ -80,9 +81,11 @@ def review(
     model: Annotated[
         Voice,
         typer.Option(
-            "--model", help="Who answers in Conversations: accounts whose keys are here (auto), nobody, the demo model."
+            "--model",
+            help="Who answers in Conversations: nobody; the demo model; or live, the accounts of the Credentials whose "
+            "keys are here: prompts and messages go there, and tokens are paid for.",
         ),
-    ] = Voice.auto,
+    ] = Voice.none,
     format_: Annotated[Shape, typer.Option("--format", help="How to print the review.")] = Shape.text,
     out: Annotated[Path | None, typer.Option("--out", help="Also write it here, as Markdown.", metavar="FILE")] = None,
     post: Post = False,
@@ -98,7 +101,7 @@ def review(
 
     Compares the head with the commit that it shares with the base, as a pull request does. Needs only git; with
     --target also says what drifted there and which open chats are affected, for which a key that only reads is enough.
-    Models are asked only with keys that are here and Credentials that the change leaves as they were; functions are
+    Models are asked with --model live alone, and only by Credentials that the change leaves as they were; functions are
     never called.
 
     Exits with 0 if it is fine, 1 if something is broken, 3 if a person should look.
@@ -107,6 +110,7 @@ def review(
 
         reconciler review --base origin/main
         reconciler review --base main --head my-branch --format markdown --out review.md
+        reconciler review --base main --model live
         reconciler review --target production --replay chats.jsonl
         reconciler review --format github
         reconciler review --post
@@ -126,7 +130,8 @@ def review(
         raise Misuse(f"{replay} is not there: `reconciler sessions export` writes such a file")
     gc.disable()  # two fleets are built here, and next to nothing thrown away
     try:
-        found = asyncio.run(_gather(base, head, target, replay, model))
+        with Progress("reading both sides") as progress:
+            found = asyncio.run(_gather(base, head, target, replay, model, progress))
     finally:
         gc.enable()
     if out is not None:
@@ -150,7 +155,9 @@ def review(
     raise typer.Exit(EXIT_CODES[verdict(found)[0]])
 
 
-async def _gather(base: str, head: str, target: str | None, replay: Path | None, model: Voice) -> Review:
+async def _gather(
+    base: str, head: str, target: str | None, replay: Path | None, model: Voice, progress: Progress
+) -> Review:
     from datetime import UTC, datetime
 
     from reconciler.egress import Gate
@@ -164,7 +171,7 @@ async def _gather(base: str, head: str, target: str | None, replay: Path | None,
     site = Site(repository, context.environment.variables, cache)
     models = Models(context.environment.variables.get("OPENAI_BASE_URL"), gate=Gate())
     answers = Answers(None if cache is None else cache.parent / "answers.cache")
-    voices = Voices(model.value, models.answer, answers)
+    voices = Voices(model.value, models.answer, answers, progress.now)
     try:
         async with AsyncExitStack() as stack:
             look = await _looking(site, (base, head), target, stack) if target is not None else None

@@ -13,6 +13,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import say
+from reconciler.cli.progress import Progress
 from reconciler.errors import Misuse
 
 sessions = typer.Typer(help="What a runtime remembers of its chats.", no_args_is_help=True)
@@ -57,7 +58,8 @@ def export(
     """
     if out is not None and out.exists():
         raise Misuse(f"{out} is there already: name a new file")
-    chats, messages = asyncio.run(_export(redact, instance, bot, since, limit, out))
+    with Progress("reading chats"):
+        chats, messages = asyncio.run(_export(redact, instance, bot, since, limit, out))
     say(f"{chats:,} chats, {messages:,} messages" + ("" if redact else "; not redacted: keep the file to yourself"))
 
 

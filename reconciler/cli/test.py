@@ -12,6 +12,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import console, put, put_json, say, show_error
+from reconciler.cli.progress import Progress
 from reconciler.cli.validate import documents_cache
 from reconciler.errors import InvalidBots, Misuse
 
@@ -147,10 +148,15 @@ def _rehearsed(
 
     async def play() -> list[Outcome]:
         models = Models(context.environment.variables.get("OPENAI_BASE_URL"), gate=Gate(private))
+        found: list[Outcome] = []
         try:
-            return [await rehearse(desired, one, asking(models.answer), where, to.type) for one in chosen]
+            with Progress("conversations", len(chosen)) as progress:
+                for one in chosen:
+                    found.append(await rehearse(desired, one, asking(models.answer), where, to.type))
+                    progress.did()
         finally:
             await models.close()
+        return found
 
     return asyncio.run(play())
 

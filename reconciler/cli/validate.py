@@ -13,6 +13,7 @@ import typer
 
 from reconciler.cli.context import context
 from reconciler.cli.output import put, put_json, say, show_problem
+from reconciler.cli.progress import Progress
 from reconciler.errors import InvalidBots, Misuse, Problem
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def validate(
     except InvalidBots as error:
         config, problems = Config(), error.problems  # the bots' own problems are shown all the same
     try:
-        read = read_targets(repository, commit, config, config.targets, documents_cache(repository))
+        with Progress("reading the files"):
+            read = read_targets(repository, commit, config, config.targets, documents_cache(repository))
         problems += _of_targets(config, read)
         if not problems:
             desired = next(iter(read.values()))

@@ -42,6 +42,9 @@ class Answer(msgspec.Struct, frozen=True):
     truncated: bool = False
 
 
+AWAY: Final = "the model server could not be reached"
+
+
 class ModelFailed(ReconcilerError):
     """The model gave no answer to a turn. The text is kept on the session; it holds no secret and no prompt.
 

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from reconciler.egress import forbidden
-from reconciler.llm.answer import ModelFailed
+from reconciler.llm.answer import AWAY, ModelFailed
 from reconciler.llm.breaker import Breakers
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ T = TypeVar("T")
 ATTEMPTS: Final = 6  # for one request, within the turn's deadline
 REQUEST_SECONDS: Final = 60.0  # for one attempt
 _RETRIED: Final = {408, 409, 429, 500, 502, 503, 504, 529}
-_AWAY, _LATE = "the model server could not be reached", "the model server did not answer in time"
+_LATE = "the model server did not answer in time"
 _ACCOUNT: Final = {401, 402, 403, 407}  # what says that the account is no good, whatever is asked
 
 
@@ -92,7 +92,7 @@ class Patience:
                 if why := forbidden(error):
                     raise _Final(f"the model server was not called: {why}", False) from error
                 late = isinstance(error, openai.APITimeoutError)
-                failed, least, cause = _Final(_LATE if late else _AWAY, True), 0.0, error
+                failed, least, cause = _Final(_LATE if late else AWAY, True), 0.0, error
             except openai.OpenAIError as error:
                 raise _Final("the model's answer could not be read", False) from error
             wait = max(least, self._pause * 2**attempt * random.uniform(0.5, 1.5))  # noqa: S311

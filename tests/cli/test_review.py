@@ -192,6 +192,8 @@ def test_models_answer_where_the_demo_is_to(cli: Cli, repo: Repo) -> None:
     )}  # fmt: skip
     repo.git("switch", "--quiet", "--create", "change")
     repo.commit(talk)
-    assert "is new and not run: it needs a model, and no account is at hand" in cli("review", "--base", "main")[1]
+    assert "is new and not run: it needs a model, and none was to be asked" in cli("review", "--base", "main")[1]
+    live = cli("review", "--base", "main", "--model", "live")[1]
+    assert "is new and not run: it needs a model, and no account is at hand" in live
     assert "none was to be asked" in cli("review", "--base", "main", "--model", "none")[1]
     assert "conversation shop/says: is new and passes" in cli("review", "--base", "main", "--model", "demo")[1]

@@ -141,10 +141,9 @@ def test_the_hook_is_a_command_of_this_project() -> None:
     assert hook["id"] == "reconciler-validate"
     assert hook["language"] == "python"
     assert hook["pass_filenames"] is False
-    pattern = re.compile(hook["files"])
-    assert pattern.search("bots/a/b.yaml")
-    assert pattern.search("prompts/a.md")
-    assert not pattern.search("a.py")
+    # pre-commit passes over a hook for whose patterns no file is staged, and a deleted file is none.
+    assert hook["always_run"] is True
+    assert not hook.keys() & {"files", "types", "types_or", "exclude"}
 
 
 def read_list(path: Path) -> list[dict[str, Any]]:

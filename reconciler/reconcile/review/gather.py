@@ -176,7 +176,10 @@ async def gather(
         return msgspec.structs.replace(review, problems=error.problems)
     except BaseInvalid as error:
         return msgspec.structs.replace(review, base_problems=error.problems)
-    parts = [await _part(site, sides, group, voices, today, look) for group in _groups(sides)]
+    parts, groups = list[Part](), _groups(sides)
+    for number, group in enumerate(groups):
+        voices.told(f"plan and routes of {' and '.join(one.name for one in group)}", number, len(groups))
+        parts.append(await _part(site, sides, group, voices, today, look))
     warnings = dict.fromkeys(one for each in sides.after.values() for one in each.warnings)
     stood = {one for each in sides.before.values() for one in each.warnings}
     return msgspec.structs.replace(

@@ -46,7 +46,11 @@ async def run_talks(
 ) -> tuple[Talk, ...]:
     """Runs Conversations on both sides, as a target of `type` starts them. `where` finds an expectation in the head's
     files, `why_not` says why a model is not asked, where it is not."""
-    return tuple([await _Both(base, head, one, change, voices, where, why_not, type).run() for one, change in talks])
+    found, chosen = list[Talk](), tuple(talks)
+    for number, (one, change) in enumerate(chosen):
+        voices.told("conversations", number, len(chosen))
+        found.append(await _Both(base, head, one, change, voices, where, why_not, type).run())
+    return tuple(found)
 
 
 class _Both:

@@ -19,12 +19,12 @@ from typing import Final, Literal
 import msgspec
 
 from reconciler.desired.secrets import with_keys
-from reconciler.llm.answer import Answer, Call, ModelFailed
+from reconciler.llm.answer import AWAY, Answer, Call, ModelFailed
 from reconciler.model import DEMO, Account, Desired, Object, Secret
 from reconciler.reconcile.rehearse import Ask, with_models
 from reconciler.talk.prompt import Request
 
-Mode = Literal["auto", "none", "demo"]
+Mode = Literal["live", "none", "demo"]
 
 MOST_ASKED: Final = 400  # questions to real models in one review
 _KEPT_DAYS: Final = 7  # for which an answer stands: models change
@@ -34,11 +34,20 @@ _MODE: Final = 0o600
 
 
 class Voices:
-    """Both sides' models. `answer` asks a real one; `answers` are those given before."""
+    """Both sides' models. `answer` asks a real one; `answers` are those given before.
+
+    `told` hears what is done now, and how far it is: `told("conversations", 3, 12)`.
+    """
 
     def __init__(
-        self, mode: Mode, answer: Callable[[Account, Request], Awaitable[Answer]], answers: Answers | None = None
+        self,
+        mode: Mode,
+        answer: Callable[[Account, Request], Awaitable[Answer]],
+        answers: Answers | None = None,
+        told: Callable[[str, int, int], None] = lambda *_: None,
     ) -> None:
+        self.told = told
+        self._away: dict[str | None, str] = {}  # addresses that could not be reached, with what was said of them
         self.mode = mode
         self.asked = 0  # questions that really went to a model
         self.answers = answers or Answers(None)
@@ -90,8 +99,15 @@ class Voices:
                 return known
             if self.asked >= MOST_ASKED:
                 raise ModelFailed(f"a review asks a model {MOST_ASKED} times at the most")
+            if (why := self._away.get(account.base_url)) is not None:
+                raise ModelFailed(why)
             self.asked += 1
-            found = await self._answer(account, request)
+            try:
+                found = await self._answer(account, request)
+            except ModelFailed as error:
+                if str(error) == AWAY:  # each further question would wait as long
+                    self._away[account.base_url] = AWAY
+                raise
             self.answers.keep(key, found)
             return found
 

@@ -35,7 +35,7 @@ def play(path: Path, base: Desired, head: Desired, *chats: Any, answer: Any = No
     async def ask(account: Account, request: Request) -> Answer:
         return Answer(answer(request))
 
-    voices = Voices("auto", ask)
+    voices = Voices("live", ask)
     old, new, _ = voices.prepare(base, head, {"KEY": "sk-0123456789abcdef"} if answer else {}, Path())
     return asyncio.run(replay(path, old, new, voices, type))
 

@@ -48,7 +48,7 @@ class Model:
         return Answer(self.words(request, self.asked))
 
 
-def run(base: Desired, head: Desired, model: Model | None = None, mode: Any = "auto", **more: Any) -> list[Talk]:
+def run(base: Desired, head: Desired, model: Model | None = None, mode: Any = "live", **more: Any) -> list[Talk]:
     async def nobody(account: Account, request: Request) -> Answer:
         raise AssertionError("asked")
 
@@ -162,12 +162,12 @@ def test_answers_are_kept_by_content_and_asked_again_for_each_repetition(tmp_pat
     model = Model(always("the yard", "in the yard"))
     for expected in (2, 2):
         answers = Answers(path)
-        run(fleet(A, PARKING), fleet(B, PARKING), voices=Voices("auto", model.answer, answers), variables=KEY)
+        run(fleet(A, PARKING), fleet(B, PARKING), voices=Voices("live", model.answer, answers), variables=KEY)
         answers.save()
         assert model.asked == expected
     assert path.stat().st_mode & 0o777 == 0o600
     later = Answers(path, now=2**33)
-    run(fleet(A, PARKING), fleet(B, PARKING), voices=Voices("auto", model.answer, later), variables=KEY)
+    run(fleet(A, PARKING), fleet(B, PARKING), voices=Voices("live", model.answer, later), variables=KEY)
     assert model.asked == 4
 
 
@@ -201,13 +201,13 @@ def test_no_key_goes_where_the_base_did_not_send_it() -> None:
     elsewhere = desired(bistro(), main(apiKey={"env": "KEY"}, baseUrl="https://evil.example"), B, PARKING)
     (found,) = run(fleet(A, PARKING), elsewhere, model)
     assert (found.after.result, found.before.result, model.asked) == ("not run", "not run", 0)
-    voices = Voices("auto", model.answer)
+    voices = Voices("live", model.answer)
     old, new, changed = voices.prepare(fleet(A), elsewhere, KEY, ROOT)
     assert (changed, has_account(old), has_account(new)) == (("bistro/main",), False, False)
 
 
 def test_functions_have_no_address_and_stand_ins_do_not_answer() -> None:
-    voices = Voices("auto", Model(lambda *_: "x").answer)
+    voices = Voices("live", Model(lambda *_: "x").answer)
     called = bot("a", functionUrl="https://a.example")
     stands_in = main(apiKey={"env": "GONE"}, whenMissing="builtin:demo")
     old, new, _ = voices.prepare(desired(called, stands_in), desired(called, stands_in), {}, ROOT)
@@ -246,7 +246,7 @@ def test_a_question_is_the_same_whoever_asks_it() -> None:
         seen.append(question(account, request, 0))
         return Answer("the yard")
 
-    run(fleet(A, PARKING), fleet(A, PARKING), voices=Voices("auto", answer), variables=KEY)
+    run(fleet(A, PARKING), fleet(A, PARKING), voices=Voices("live", answer), variables=KEY)
     assert len(seen) == 1
     assert account.api_key.value not in seen[0]
 
