@@ -1,6 +1,6 @@
 """Writes docs/reference/ from the schemas and the commands' --help, the transitions in docs/conversation.md from
-reconciler/talk and the list of calls in docs/http-api.md from the route table; with --check says whether all of it is
-up to date.
+reconciler/talk and the list of calls in docs/http-api.md from the route table, and the repository's address of
+pyproject.toml wherever else it stands; with --check says whether all of it is up to date.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def main() -> int:
     stale = [name for name, text in pages.items() if current(name) != text]
     conversation = DIAGRAM_PAGE.read_text()
     drawn = with_diagram(conversation)
+    addressed = dict(elsewhere_addressed())
     if "--check" in sys.argv:
         broken = list(broken_links())
         for name in stale:
@@ -42,10 +44,15 @@ def main() -> int:
             print(line, file=sys.stderr)
         if drawn != conversation:
             print("docs/conversation.md shows other transitions: run `python script/docs.py`", file=sys.stderr)
-        return bool(stale or broken or drawn != conversation)
+        for file in addressed:
+            print(f"{file.relative_to(ROOT)} names another repository: run `python script/docs.py`", file=sys.stderr)
+        return bool(stale or broken or addressed or drawn != conversation)
     if drawn != conversation:
         DIAGRAM_PAGE.write_text(drawn)
         print("wrote docs/conversation.md")
+    for file, text in addressed.items():
+        file.write_text(text)
+        print(f"wrote {file.relative_to(ROOT)}")
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name in stale:
         (REFERENCE / name).write_text(pages[name])
@@ -262,19 +269,48 @@ def row(param: Any) -> str:
     return f"| {names} | {meaning} | {shown} |\n"
 
 
+def elsewhere_addressed() -> Iterator[tuple[Path, str]]:
+    """Files that name another repository than pyproject.toml, with the text that names it.
+
+    Found are addresses that end in the repository's name, as `https://…/bot-reconciler` and `uses: …/bot-reconciler@`.
+    """
+    hooks = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["metadata"]["hooks"]
+    address = hooks["custom"]["repository"]
+    path = address.split("/", 3)[3]
+    name = re.escape(path.rpartition("/")[2])
+    web = re.compile(rf"https://(?!pypi\.org/)[\w.-]+(?:/[\w.-]+)+/{name}(?![\w-])")
+    action = re.compile(rf"(?<=uses: )[\w.-]+/{name}(?=@)")
+    for file in tracked():
+        if file.name == "pyproject.toml" or file.relative_to(ROOT).parts[0] == "tests":
+            continue
+        try:
+            text = file.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue
+        if (named := action.sub(path, web.sub(address, text))) != text:
+            yield file, named
+
+
+def tracked(pattern: str = "*") -> Iterator[Path]:
+    """The project's own files."""
+    listed = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", pattern],
+        check=True,
+        capture_output=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (file := ROOT / name).is_file():
+            yield file
+
+
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def broken_links() -> Iterator[str]:
     """Relative links of the project's own Markdown that lead nowhere."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
-        check=True,
-        capture_output=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        page = ROOT / name
-        if not page.exists() or name.startswith(("bots/", "tests/")):
+    for page in tracked("*.md"):
+        name = str(page.relative_to(ROOT))
+        if name.startswith(("bots/", "tests/")):
             continue
         for target in LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
             if target.startswith(("http://", "https://", "#", "mailto:")):

@@ -1,0 +1,289 @@
+"""Makes what is released, in dist/, and tries it (docs/releasing.md): builds twice and compares, checks the metadata,
+installs the wheel with the locked dependencies into an empty environment, and walks from an empty folder to an answered
+chat with it. Needs git and a package registry that pip can reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE = 120  # seconds for what takes one
+HEADING = r"^## \[?{}\]?(?: .*)?$"
+
+
+class Refused(Exception):
+    """Why nothing is released; one sentence."""
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="script/release", description=__doc__)
+    options.add_argument(
+        "--tag",
+        help="release this tag, vVERSION: CHANGELOG.md must have a heading for the version, and the tag name this "
+        "commit; without it the same is made and tried as a rehearsal",
+    )
+    options.add_argument("--out", type=Path, default=ROOT / "dist", help="where to put it (default: dist/)")
+    given = options.parse_args()
+    try:
+        release(given.tag, given.out.resolve())
+    except Refused as why:
+        print(f"error: {why}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def release(tag: str | None, out: Path) -> None:
+    version = stated_version()
+    commit = clean_commit(ROOT)
+    notes = changes(ROOT.joinpath("CHANGELOG.md").read_text(encoding="utf-8"), version, tagged=tag is not None)
+    if tag is not None:
+        right_tag(ROOT, tag, version, commit)
+    with tempfile.TemporaryDirectory(prefix="release-") as folder:
+        work = Path(folder)
+        wheel, sdist = build(work, commit)
+        tools = environment(ROOT / ".venv" / "release", "release.lock", keep=True)
+        run([str(tools / "twine"), "check", "--strict", str(wheel), str(sdist)])
+        tell("twine check --strict: passed")
+        python = environment(work / "venv", "runtime.lock") / "python"
+        # From a folder and not by its path, which the installed metadata, and so the bill of materials, would keep.
+        pip(python, "--no-deps", "--no-index", "--find-links", str(wheel.parent), f"bot-reconciler=={version}")
+        run([str(python), "-I", "-m", "pip", "check"])
+        walk(python.parent, work, version)
+        bill = work / f"bot-reconciler-{version}.cdx.json"
+        materials(tools, python, bill, commit)
+        put(out, [wheel, sdist, bill], notes)
+    if tag is None:
+        tell(f"made and tried {version} as a rehearsal: what is published is made from its tag, with --tag v{version}")
+
+
+# --- what may be released ------------------------------------------------------------------------------------
+
+
+def stated_version() -> str:
+    """The version, which the project and the program must both state."""
+    project = re.search(r'^version = "([^"]+)"$', ROOT.joinpath("pyproject.toml").read_text(), re.MULTILINE)
+    program = re.search(r'^__version__ = "([^"]+)"$', ROOT.joinpath("reconciler/__init__.py").read_text(), re.MULTILINE)
+    if project is None or program is None or project[1] != program[1]:
+        raise Refused("pyproject.toml and reconciler/__init__.py state different versions: make them one")
+    return project[1]
+
+
+def clean_commit(root: Path) -> str:
+    """The commit that is checked out. Raises Refused where the files are not exactly that commit's."""
+    if changed := git(root, "status", "--porcelain"):
+        first = changed.splitlines()[0][3:]
+        raise Refused(f"the tree has changes that no commit holds ({first}, …): commit, stash or remove them first")
+    return git(root, "rev-parse", "HEAD")
+
+
+def changes(changelog: str, version: str, *, tagged: bool) -> str:
+    """The version's part of CHANGELOG.md; before it is tagged, that of what is not released yet will do."""
+    for name in (version,) if tagged else (version, "Unreleased"):
+        if found := re.search(HEADING.format(re.escape(name)), changelog, re.MULTILINE):
+            rest = changelog[found.end() :]
+            following = re.search(r"^## ", rest, re.MULTILINE)
+            return rest[: following.start() if following else None].strip() + "\n"
+    where = f"'## {version}'" if tagged else f"'## {version}' or '## Unreleased'"
+    raise Refused(f"CHANGELOG.md has no heading {where}: say there what changes")
+
+
+def right_tag(root: Path, tag: str, version: str, commit: str) -> None:
+    """Raises Refused unless the tag is this version's, and of this commit."""
+    if tag != f"v{version}":
+        raise Refused(f"the tag {tag} is not v{version}: pyproject.toml says which version this is")
+    try:
+        tagged = git(root, "rev-parse", "--verify", "--quiet", f"refs/tags/{tag}^{{commit}}")
+    except Refused:
+        raise Refused(f"there is no tag {tag}: `git tag --sign {tag}` first") from None
+    if tagged != commit:
+        raise Refused(f"the tag {tag} names {tagged[:8]}, and {commit[:8]} is checked out: check out the tag")
+
+
+# --- building --------------------------------------------------------------------------------------------------
+
+
+def build(work: Path, commit: str) -> tuple[Path, Path]:
+    """Wheel and sdist, the same from this tree, from a fresh clone, and (the wheel) from the sdist."""
+    here, clone = built(ROOT, work / "here", commit), work / "clone"
+    run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)])
+    run(["git", "-C", str(clone), "checkout", "--quiet", "--detach", commit])
+    again = built(clone, work / "again", commit)
+    with tarfile.open(here[1]) as archive:
+        archive.extractall(work / "unpacked", filter="data")
+    (unpacked,) = (work / "unpacked").iterdir()
+    from_sdist = built(unpacked, work / "from-sdist", commit, "--target", "wheel")
+    pairs = [*zip(here, again, strict=True), (here[0], from_sdist[0])]
+    for one, other in pairs:
+        if one.read_bytes() != other.read_bytes():
+            raise Refused(f"{one.name} is not the same when it is built again: compare {one} and {other}")
+    tell(f"built {here[0].name} and {here[1].name}: the same bytes from this tree, a clone, and the sdist")
+    return here
+
+
+def built(source: Path, out: Path, commit: str, *target: str) -> tuple[Path, ...]:
+    """What a folder of sources comes to: wheel, then sdist."""
+    variables = {**plain_environment(out), "SOURCE_DATE_EPOCH": git(ROOT, "log", "-1", "--format=%ct", commit)}
+    run([sys.executable, "-I", "-m", "hatchling", "build", "-d", str(out), *target], cwd=source, env=variables)
+    return (*out.glob("*.whl"), *out.glob("*.tar.gz"))
+
+
+def environment(folder: Path, lock: str, *, keep: bool = False) -> Path:
+    """An environment with exactly what a lock pins; its folder of commands. A kept one is made again for a new lock."""
+    mark, want = folder / ".lock", digest(ROOT / lock)
+    if keep and mark.is_file() and mark.read_text() == want:
+        return folder / "bin"
+    shutil.rmtree(folder, ignore_errors=True)
+    run([sys.executable, "-m", "venv", str(folder)])
+    pip(folder / "bin" / "python", "--require-hashes", "--no-deps", "--requirement", str(ROOT / lock))
+    mark.write_text(want)
+    return folder / "bin"
+
+
+def pip(python: Path, *arguments: str) -> None:
+    run([str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments])
+
+
+# --- trying ----------------------------------------------------------------------------------------------------
+
+
+def walk(commands: Path, work: Path, version: str) -> None:
+    """From an empty folder to an answered chat and a changed prompt, with the installed commands alone."""
+    home = work / "home"
+    home.mkdir()
+    variables = plain_environment(home) | {"PATH": f"{commands}:{os.environ.get('PATH', os.defpath)}"}
+
+    def does(*words: str, folder: Path = home) -> str:
+        return run(list(words), cwd=folder, env=variables)
+
+    for name in ("reconciler", "bot-reconciler"):
+        if does(name, "--version").strip() != f"reconciler {version}":
+            raise Refused(f"the installed command {name} is not of version {version}")
+    fleet = home / "fleet"
+    does("reconciler", "init", "fleet", "--ci", "github")
+    does("reconciler", "validate", folder=fleet)
+    does("reconciler", "test", "--model", "demo", folder=fleet)
+    does("git", "add", "--all", folder=fleet)
+    does("git", "commit", "--quiet", "--message", "First bot", folder=fleet)
+    with running(["reconciler", "up", "--port", "0"], fleet, variables) as address:
+        with urllib.request.urlopen(f"{address}/", timeout=PATIENCE) as page:
+            if b"<html" not in page.read():
+                raise Refused("the installed runtime does not serve its chat page")
+        if "(demo)" not in does("reconciler", "chat", "hello", "When are you open?", folder=fleet):
+            raise Refused("the installed runtime does not answer")
+        prompt = fleet / "bots/hello/prompts/assistant.md"
+        prompt.write_text(prompt.read_text().replace("9 am to 6 pm", "noon to midnight"))
+        does("git", "commit", "--quiet", "--all", "--message", "New hours", folder=fleet)
+        does("reconciler", "sync", folder=fleet)
+        if "noon to midnight" not in does("reconciler", "chat", "hello", "When are you open?", folder=fleet):
+            raise Refused("the installed loop does not apply a commit")
+        does("reconciler", "status", folder=fleet)
+    tell("installed alone: init, validate, test, up, chat, a commit, sync, status, stop: all well")
+
+
+@contextmanager
+def running(command: list[str], folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
+    """A process that serves, once it is ready: its address. It is ended as Ctrl-C ends it, and must say 0 to that."""
+    log = folder.parent / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=folder, env=dict(variables), stdout=file, stderr=file)
+    try:
+        yield ready(process, log)
+        process.send_signal(signal.SIGINT)
+        if process.wait(PATIENCE) != 0:
+            raise Refused(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """The address of a runtime whose first pass has ended."""
+    until = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
+            try:
+                with urllib.request.urlopen(f"{found[0]}/readyz", timeout=PATIENCE):
+                    return found[0]
+            except OSError:
+                pass
+        time.sleep(0.2)
+    raise Refused(f"the installed runtime does not come up:\n{log.read_text()}")
+
+
+# --- what goes with it -----------------------------------------------------------------------------------------
+
+
+def materials(tools: Path, python: Path, bill: Path, commit: str) -> None:
+    """The software bill of materials (CycloneDX, JSON) of what was installed."""
+    variables = plain_environment(bill.parent) | {"SOURCE_DATE_EPOCH": git(ROOT, "log", "-1", "--format=%ct", commit)}
+    command = [str(tools / "cyclonedx-py"), "environment", "--output-reproducible", "--mc-type", "application"]
+    run([*command, "--pyproject", str(ROOT / "pyproject.toml"), "-o", str(bill), str(python)], env=variables)
+    if str(bill.parent) in bill.read_text():
+        raise Refused("the bill of materials names a path of this machine")
+
+
+def put(out: Path, files: list[Path], notes: str) -> None:
+    """Puts the files, their checksums and the notes of the release into a folder, in place of those of earlier times."""
+    out.mkdir(parents=True, exist_ok=True)
+    for pattern in ("bot_reconciler-*", "bot-reconciler-*.cdx.json", "SHA256SUMS", "NOTES.md"):
+        for old in out.glob(pattern):
+            old.unlink()
+    sums = "".join(f"{digest(file)}  {file.name}\n" for file in sorted(files, key=lambda file: file.name))
+    for file in files:
+        shutil.copyfile(file, out / file.name)
+    (out / "SHA256SUMS").write_text(sums)
+    (out / "NOTES.md").write_text(notes)
+    for file in sorted(out.iterdir()):
+        print(file)
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def plain_environment(home: Path) -> dict[str, str]:
+    """Nothing of this machine's but what is needed to find programs, and a name for commits."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    who = {f"GIT_{role}_{what}": said for role in ("AUTHOR", "COMMITTER") for what, said in IDENTITY.items()}
+    return {**kept, **who, "HOME": str(home), "GIT_CONFIG_GLOBAL": os.devnull, "NO_COLOR": "1"}
+
+
+IDENTITY = {"NAME": "Release", "EMAIL": "release@example.com"}
+
+
+def git(root: Path, *arguments: str) -> str:
+    return run(["git", "-C", str(root), *arguments]).strip()
+
+
+def run(command: list[str], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """A command's standard output. Raises Refused, with all that it said, where it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env=None if env is None else dict(env), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise Refused(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
+    return done.stdout
+
+
+def tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
