@@ -127,12 +127,12 @@ def build(work: Path, commit: str) -> tuple[Path, Path]:
         archive.extractall(work / "unpacked", filter="data")
     (unpacked,) = (work / "unpacked").iterdir()
     from_sdist = built(unpacked, work / "from-sdist", commit, "--target", "wheel")
-    pairs = [*zip(here, again, strict=True), (here[0], from_sdist[0])]
-    for one, other in pairs:
+    for one, other in [*zip(here, again, strict=True), (here[0], from_sdist[0])]:
         if one.read_bytes() != other.read_bytes():
-            raise Refused(f"{one.name} is not the same when it is built again: compare {one} and {other}")
-    tell(f"built {here[0].name} and {here[1].name}: the same bytes from this tree, a clone, and the sdist")
-    return here
+            raise Refused(f"{one.name} is not the same bytes when it is built again, from {other.parent.name}")
+    wheel, sdist = here
+    tell(f"built {wheel.name} and {sdist.name}: the same bytes from this tree, a clone, and the sdist")
+    return wheel, sdist
 
 
 def built(source: Path, out: Path, commit: str, *target: str) -> tuple[Path, ...]:
@@ -180,7 +180,8 @@ def walk(commands: Path, work: Path, version: str) -> None:
     does("git", "add", "--all", folder=fleet)
     does("git", "commit", "--quiet", "--message", "First bot", folder=fleet)
     with running(["reconciler", "up", "--port", "0"], fleet, variables) as address:
-        with urllib.request.urlopen(f"{address}/", timeout=PATIENCE) as page:
+        asked = urllib.request.Request(f"{address}/", headers={"Accept": "text/html"})
+        with urllib.request.urlopen(asked, timeout=PATIENCE) as page:
             if b"<html" not in page.read():
                 raise Refused("the installed runtime does not serve its chat page")
         if "(demo)" not in does("reconciler", "chat", "hello", "When are you open?", folder=fleet):
@@ -239,7 +240,7 @@ def materials(tools: Path, python: Path, bill: Path, commit: str) -> None:
 
 
 def put(out: Path, files: list[Path], notes: str) -> None:
-    """Puts the files, their checksums and the notes of the release into a folder, in place of those of earlier times."""
+    """Puts the files, their checksums and the release's notes into a folder, in place of those of earlier times."""
     out.mkdir(parents=True, exist_ok=True)
     for pattern in ("bot_reconciler-*", "bot-reconciler-*.cdx.json", "SHA256SUMS", "NOTES.md"):
         for old in out.glob(pattern):
