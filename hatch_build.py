@@ -12,7 +12,8 @@ from typing import Any
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 _FENCE = re.compile(r"^(```.*?^```$)", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"(!?)(\[(?:[^\[\]]|\[[^\]]*\])*\])\((?![a-z][a-z0-9+.-]*:|#|/)([^)\s]+)\)")
+_RELATIVE = r"\((?![a-z][a-z0-9+.-]*:|#|/)([^)\s]+)\)"
+_IMAGE, _LINK = re.compile(rf"(!\[[^\]]*\]){_RELATIVE}"), re.compile(rf"(\]){_RELATIVE}")
 
 
 class ProjectMetadata(MetadataHookInterface):
@@ -34,10 +35,11 @@ class ProjectMetadata(MetadataHookInterface):
 def absolute(text: str, repository: str, tag: str) -> str:
     """Markdown with its relative links leading to the repository's files at a tag; fenced examples stay as they are."""
 
-    def lead(link: re.Match[str]) -> str:
-        image, label, path = link.groups()
-        view = "raw" if image else "tree" if path.partition("#")[0].endswith("/") else "blob"
-        return f"{image}{label}({repository}/{view}/{tag}/{path.removeprefix('./')})"
+    def lead(found: re.Match[str], view: str) -> str:
+        return f"{found[1]}({repository}/{view}/{tag}/{found[2].removeprefix('./')})"
 
-    parts = _FENCE.split(text)
-    return "".join(part if part.startswith("```") else _LINK.sub(lead, part) for part in parts)
+    def led(part: str) -> str:
+        part = _IMAGE.sub(lambda found: lead(found, "raw"), part)
+        return _LINK.sub(lambda found: lead(found, "tree" if found[2].endswith("/") else "blob"), part)
+
+    return "".join(part if part.startswith("```") else led(part) for part in _FENCE.split(text))

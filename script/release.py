@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -20,6 +21,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 120  # seconds for what takes one
@@ -71,9 +73,6 @@ def release(tag: str | None, out: Path) -> None:
         tell(f"made and tried {version} as a rehearsal: what is published is made from its tag, with --tag v{version}")
 
 
-# --- what may be released ------------------------------------------------------------------------------------
-
-
 def stated_version() -> str:
     """The version, which the project and the program must both state."""
     project = re.search(r'^version = "([^"]+)"$', ROOT.joinpath("pyproject.toml").read_text(), re.MULTILINE)
@@ -112,9 +111,6 @@ def right_tag(root: Path, tag: str, version: str, commit: str) -> None:
         raise Refused(f"there is no tag {tag}: `git tag --sign {tag}` first") from None
     if tagged != commit:
         raise Refused(f"the tag {tag} names {tagged[:8]}, and {commit[:8]} is checked out: check out the tag")
-
-
-# --- building --------------------------------------------------------------------------------------------------
 
 
 def build(work: Path, commit: str) -> tuple[Path, Path]:
@@ -156,9 +152,6 @@ def environment(folder: Path, lock: str, *, keep: bool = False) -> Path:
 
 def pip(python: Path, *arguments: str) -> None:
     run([str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments])
-
-
-# --- trying ----------------------------------------------------------------------------------------------------
 
 
 def walk(commands: Path, work: Path, version: str) -> None:
@@ -227,16 +220,30 @@ def ready(process: subprocess.Popen[bytes], log: Path) -> str:
     raise Refused(f"the installed runtime does not come up:\n{log.read_text()}")
 
 
-# --- what goes with it -----------------------------------------------------------------------------------------
-
-
 def materials(tools: Path, python: Path, bill: Path, commit: str) -> None:
     """The software bill of materials (CycloneDX, JSON) of what was installed."""
     variables = plain_environment(bill.parent) | {"SOURCE_DATE_EPOCH": git(ROOT, "log", "-1", "--format=%ct", commit)}
     command = [str(tools / "cyclonedx-py"), "environment", "--output-reproducible", "--mc-type", "application"]
     run([*command, "--pyproject", str(ROOT / "pyproject.toml"), "-o", str(bill), str(python)], env=variables)
-    if str(bill.parent) in bill.read_text():
+    text = json.dumps(needed(json.loads(bill.read_text())), indent=2, sort_keys=True, ensure_ascii=False)
+    if str(bill.parent) in text:
         raise Refused("the bill of materials names a path of this machine")
+    bill.write_text(text + "\n")
+
+
+def needed(bill: dict[str, Any]) -> dict[str, Any]:
+    """The bill without what is in the environment for other reasons: pip, and what builds."""
+    edges = {row["ref"]: row.get("dependsOn", []) for row in bill["dependencies"]}
+    found, waiting = set[str](), [bill["metadata"]["component"]["bom-ref"]]
+    while waiting:
+        if (ref := waiting.pop()) not in found:
+            found.add(ref)
+            waiting += edges.get(ref, [])
+    return {
+        **bill,
+        "components": [one for one in bill["components"] if one["bom-ref"] in found],
+        "dependencies": [row for row in bill["dependencies"] if row["ref"] in found],
+    }
 
 
 def put(out: Path, files: list[Path], notes: str) -> None:
