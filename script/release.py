@@ -85,7 +85,7 @@ def stated_version() -> str:
 def clean_commit(root: Path) -> str:
     """The commit that is checked out. Raises Refused where the files are not exactly that commit's."""
     if changed := git(root, "status", "--porcelain"):
-        first = changed.splitlines()[0][3:]
+        first = changed.splitlines()[0].split(maxsplit=1)[-1]
         raise Refused(f"the tree has changes that no commit holds ({first}, …): commit, stash or remove them first")
     return git(root, "rev-parse", "HEAD")
 
