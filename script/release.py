@@ -8,28 +8,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tarfile
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from trial import Refused, git, plain_environment, run, tell, walk
+
 ROOT = Path(__file__).resolve().parent.parent
-PATIENCE = 120  # seconds for what takes one
 HEADING = r"^## \[?{}\]?(?: .*)?$"
-
-
-class Refused(Exception):
-    """Why nothing is released; one sentence."""
 
 
 def main() -> int:
@@ -65,7 +55,8 @@ def release(tag: str | None, out: Path) -> None:
         # From a folder and not by its path, which the installed metadata, and so the bill of materials, would keep.
         pip(python, "--no-deps", "--no-index", "--find-links", str(wheel.parent), f"bot-reconciler=={version}")
         run([str(python), "-I", "-m", "pip", "check"])
-        walk(python.parent, work, version)
+        (work / "home").mkdir()
+        walk(python.parent, work / "home", version)
         bill = work / f"bot-reconciler-{version}.cdx.json"
         materials(tools, python, bill, commit)
         put(out, [wheel, sdist, bill], notes)
@@ -154,72 +145,6 @@ def pip(python: Path, *arguments: str) -> None:
     run([str(python), "-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments])
 
 
-def walk(commands: Path, work: Path, version: str) -> None:
-    """From an empty folder to an answered chat and a changed prompt, with the installed commands alone."""
-    home = work / "home"
-    home.mkdir()
-    variables = plain_environment(home) | {"PATH": f"{commands}:{os.environ.get('PATH', os.defpath)}"}
-
-    def does(*words: str, folder: Path = home) -> str:
-        return run(list(words), cwd=folder, env=variables)
-
-    for name in ("reconciler", "bot-reconciler"):
-        if does(name, "--version").strip() != f"reconciler {version}":
-            raise Refused(f"the installed command {name} is not of version {version}")
-    fleet = home / "fleet"
-    does("reconciler", "init", "fleet", "--ci", "github")
-    does("reconciler", "validate", folder=fleet)
-    does("reconciler", "test", "--model", "demo", folder=fleet)
-    does("git", "add", "--all", folder=fleet)
-    does("git", "commit", "--quiet", "--message", "First bot", folder=fleet)
-    with running(["reconciler", "up", "--port", "0"], fleet, variables) as address:
-        asked = urllib.request.Request(f"{address}/", headers={"Accept": "text/html"})
-        with urllib.request.urlopen(asked, timeout=PATIENCE) as page:
-            if b"<html" not in page.read():
-                raise Refused("the installed runtime does not serve its chat page")
-        if "(demo)" not in does("reconciler", "chat", "hello", "When are you open?", folder=fleet):
-            raise Refused("the installed runtime does not answer")
-        prompt = fleet / "bots/hello/prompts/assistant.md"
-        prompt.write_text(prompt.read_text().replace("9 am to 6 pm", "noon to midnight"))
-        does("git", "commit", "--quiet", "--all", "--message", "New hours", folder=fleet)
-        does("reconciler", "sync", folder=fleet)
-        if "noon to midnight" not in does("reconciler", "chat", "hello", "When are you open?", folder=fleet):
-            raise Refused("the installed loop does not apply a commit")
-        does("reconciler", "status", folder=fleet)
-    tell("installed alone: init, validate, test, up, chat, a commit, sync, status, stop: all well")
-
-
-@contextmanager
-def running(command: list[str], folder: Path, variables: Mapping[str, str]) -> Iterator[str]:
-    """A process that serves, once it is ready: its address. It is ended as Ctrl-C ends it, and must say 0 to that."""
-    log = folder.parent / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(command, cwd=folder, env=dict(variables), stdout=file, stderr=file)
-    try:
-        yield ready(process, log)
-        process.send_signal(signal.SIGINT)
-        if process.wait(PATIENCE) != 0:
-            raise Refused(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()}")
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def ready(process: subprocess.Popen[bytes], log: Path) -> str:
-    """The address of a runtime whose first pass has ended."""
-    until = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < until:
-        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
-            try:
-                with urllib.request.urlopen(f"{found[0]}/readyz", timeout=PATIENCE):
-                    return found[0]
-            except OSError:
-                pass
-        time.sleep(0.2)
-    raise Refused(f"the installed runtime does not come up:\n{log.read_text()}")
-
-
 def materials(tools: Path, python: Path, bill: Path, commit: str) -> None:
     """The software bill of materials (CycloneDX, JSON) of what was installed."""
     variables = plain_environment(bill.parent) | {"SOURCE_DATE_EPOCH": git(ROOT, "log", "-1", "--format=%ct", commit)}
@@ -263,34 +188,6 @@ def put(out: Path, files: list[Path], notes: str) -> None:
 
 def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def plain_environment(home: Path) -> dict[str, str]:
-    """Nothing of this machine's but what is needed to find programs, and a name for commits."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-    who = {f"GIT_{role}_{what}": said for role in ("AUTHOR", "COMMITTER") for what, said in IDENTITY.items()}
-    return {**kept, **who, "HOME": str(home), "GIT_CONFIG_GLOBAL": os.devnull, "NO_COLOR": "1"}
-
-
-IDENTITY = {"NAME": "Release", "EMAIL": "release@example.com"}
-
-
-def git(root: Path, *arguments: str) -> str:
-    return run(["git", "-C", str(root), *arguments]).strip()
-
-
-def run(command: list[str], cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """A command's standard output. Raises Refused, with all that it said, where it fails."""
-    done = subprocess.run(
-        command, cwd=cwd, env=None if env is None else dict(env), capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        raise Refused(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}{done.stderr}".rstrip())
-    return done.stdout
-
-
-def tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

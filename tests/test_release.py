@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,13 +20,23 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
-def release() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("release", ROOT / "script/release.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def release() -> Iterator[ModuleType]:
+    with scripts() as module:
+        yield module("release")
+
+
+@pytest.fixture(scope="module")
+def trial() -> Iterator[ModuleType]:
+    with scripts() as module:
+        yield module("trial")
+
+
+@contextmanager
+def scripts() -> Iterator[Callable[[str], ModuleType]]:
+    """Modules of script/, as they find each other when they are run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "script"))
+        yield importlib.import_module
 
 
 CHANGELOG = """\
@@ -152,28 +164,36 @@ except KeyboardInterrupt:
 """
 
 
-def test_what_serves_is_ended_in_order(release: ModuleType, tmp_path: Path) -> None:
+def test_what_serves_is_ended_in_order(trial: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     variables = dict(os.environ)
     command = [sys.executable, "-c", SERVES.replace("CODE", "0")]
-    with release.running(command, tmp_path / "in", variables) as address:
+    with trial.running(command, tmp_path / "in", variables) as address:
         assert address.startswith("http://127.0.0.1:")
     command = [sys.executable, "-c", SERVES.replace("CODE", "7")]
     with (
-        pytest.raises(release.Refused, match="ended with 7"),
-        release.running(command, tmp_path / "in", variables),
+        pytest.raises(trial.Refused, match="ended with 7"),
+        trial.running(command, tmp_path / "in", variables),
     ):
         pass
 
 
-def test_what_does_not_come_up_is_told_with_what_it_said(release: ModuleType, tmp_path: Path) -> None:
+def test_what_does_not_come_up_is_told_with_what_it_said(trial: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     command = [sys.executable, "-c", "print('no room'); raise SystemExit(1)"]
     with (
-        pytest.raises(release.Refused, match=r"does not come up:\nno room"),
-        release.running(command, tmp_path / "in", dict(os.environ)),
+        pytest.raises(trial.Refused, match=r"does not come up:\nno room"),
+        trial.running(command, tmp_path / "in", dict(os.environ)),
     ):
         pytest.fail("it was never ready")
+
+
+def test_an_environment_is_nobodys_own(trial: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "RECONCILER_URL", "PYTHONPATH"):
+        monkeypatch.setenv(name, "x")
+    given = trial.plain_environment(tmp_path)
+    assert given.keys() & {"OPENAI_API_KEY", "RECONCILER_URL", "PYTHONPATH"} == set()
+    assert given["HOME"] == str(tmp_path)
 
 
 def test_help_needs_no_installation() -> None:
