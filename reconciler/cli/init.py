@@ -106,9 +106,10 @@ def init(
         cd my-bots && git add --all && git commit -m "First bot" && reconciler up
         reconciler init --ci github
     """
-    if ci is not None and (directory / _CONFIG).exists():
+    there = next((name for name in (_CONFIG, "bots") if (directory / name).exists()), None)
+    if ci is not None and there:
         if example:
-            raise Misuse(f"{directory / _CONFIG} is already there: nothing was written; leave --example out")
+            raise Misuse(f"{directory / there} is already there: nothing was written; leave --example out")
         jobs = _jobs(directory, ci)
         _untaken(directory, jobs, "move it away first")
         _write(directory, jobs)

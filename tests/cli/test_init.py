@@ -100,6 +100,14 @@ def test_a_fleet_gets_the_jobs_and_nothing_else(tmp_path: Path) -> None:
     assert not (tmp_path / ".gitea").exists()
 
 
+def test_a_fleet_needs_no_reconciler_yaml(repo: Repo) -> None:
+    repo.commit(
+        {"bots/shop/line.yaml": "apiVersion: reconciler/v1\nkind: Instance\nmetadata: {name: shop}\nspec: {}\n"}
+    )
+    assert command("init", "--ci", "gitea", folder=repo.root).returncode == 0
+    assert repo.git("status", "--porcelain", "--untracked-files=all") == "?? .gitea/workflows/reconciler.yml"
+
+
 @pytest.mark.parametrize("fleet", [True, False])
 def test_gitlabs_one_file_for_all_jobs_stays_as_it_is(tmp_path: Path, fleet: bool) -> None:
     if fleet:
