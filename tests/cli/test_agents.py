@@ -1,4 +1,4 @@
-"""What coding agents are told, here and in a repository of bots: only what is there."""
+"""What coding agents are told, here and in a repository of bots, and what the pages tell people: only what is there."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ FLEETS = starters.agents()
 
 def said(text: str) -> Iterator[str]:
     """Everything that stands as code in Markdown: lines of shell blocks, and spans."""
-    for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+    for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
         for line in block.splitlines():
-            yield line.removeprefix("$ ")
+            if kind == "sh" or line.startswith("$ "):  # the others are what a command prints
+                yield line.removeprefix("$ ")
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
 
 
@@ -37,7 +38,10 @@ def calls(text: str) -> list[list[str]]:
     found = []
     for code in said(text):
         for part in re.split(r"&&|;|\|", code):
-            words = shlex.split(part, comments=True)
+            try:
+                words = shlex.split(part, comments=True)
+            except ValueError:  # a part of a script, or a pattern
+                continue
             if words and words[0].rpartition("/")[2] == "reconciler":
                 found.append(words[1:])
     return found
@@ -90,11 +94,17 @@ def test_what_this_test_sees(call: str, wrong: str | None) -> None:
     assert refused(call.split()) == wrong
 
 
-@pytest.mark.parametrize("text", [OURS, FLEETS], ids=["ours", "fleets"])
-def test_every_call_of_the_program_can_be_made(text: str) -> None:
-    found = calls(text)
-    assert found
-    assert {" ".join(words): wrong for words in found if (wrong := refused(words))} == {}
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "reconciler/cli/AGENTS.md", *sorted(ROOT.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_call_of_the_program_can_be_made(page: Path) -> None:
+    assert {" ".join(words): wrong for words in calls(page.read_text()) if (wrong := refused(words))} == {}
+
+
+def test_calls_are_found() -> None:
+    for text, least in ((OURS, 3), (FLEETS, 20), ((ROOT / "README.md").read_text(), 15)):
+        assert len(calls(text)) >= least
 
 
 def test_an_agent_of_a_fleet_is_told_each_step_and_each_danger() -> None:
