@@ -1,18 +1,18 @@
 """Writes docs/reference/ from the schemas and the commands' --help, the transitions in docs/conversation.md from
-reconciler/talk and the list of calls in docs/http-api.md from the route table; with --check says whether all of it is
-up to date.
+reconciler/talk and the list of calls in docs/http-api.md from the route table, and the repository's address of
+pyproject.toml wherever else it stands; with --check says whether all of it is up to date.
 """
 
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from links import broken_links, elsewhere_addressed
 
 from reconciler import shape
 
@@ -34,6 +34,7 @@ def main() -> int:
     stale = [name for name, text in pages.items() if current(name) != text]
     conversation = DIAGRAM_PAGE.read_text()
     drawn = with_diagram(conversation)
+    addressed = dict(elsewhere_addressed())
     if "--check" in sys.argv:
         broken = list(broken_links())
         for name in stale:
@@ -42,10 +43,15 @@ def main() -> int:
             print(line, file=sys.stderr)
         if drawn != conversation:
             print("docs/conversation.md shows other transitions: run `python script/docs.py`", file=sys.stderr)
-        return bool(stale or broken or drawn != conversation)
+        for file in addressed:
+            print(f"{file.relative_to(ROOT)} names another repository: run `python script/docs.py`", file=sys.stderr)
+        return bool(stale or broken or addressed or drawn != conversation)
     if drawn != conversation:
         DIAGRAM_PAGE.write_text(drawn)
         print("wrote docs/conversation.md")
+    for file, text in addressed.items():
+        file.write_text(text)
+        print(f"wrote {file.relative_to(ROOT)}")
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name in stale:
         (REFERENCE / name).write_text(pages[name])
@@ -260,27 +266,6 @@ def row(param: Any) -> str:
     shown = "" if default in (None, False, (), []) or callable(default) else f"`{getattr(default, 'value', default)}`"
     meaning = (param.help or "").replace("|", "\\|").replace("\n", " ")
     return f"| {names} | {meaning} | {shown} |\n"
-
-
-LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-
-
-def broken_links() -> Iterator[str]:
-    """Relative links of the project's own Markdown that lead nowhere."""
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"],
-        check=True,
-        capture_output=True,
-    )
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        page = ROOT / name
-        if not page.exists() or name.startswith(("bots/", "tests/")):
-            continue
-        for target in LINK.findall(re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)):
-            if target.startswith(("http://", "https://", "#", "mailto:")):
-                continue
-            if not (page.parent / target.partition("#")[0]).exists():
-                yield f"{name}: the link to {target} leads nowhere"
 
 
 if __name__ == "__main__":

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from reconciler.cli.output import put, say
+from reconciler.cli.starters import CI, GITLAB_FILE, agents, ci_files, example_files
 from reconciler.errors import Misuse
 
+_CONFIG: Final = "reconciler.yaml"
+_AGENTS: Final = "AGENTS.md"
 _FILES: Final = {
-    "reconciler.yaml": """\
+    _CONFIG: """\
 # yaml-language-server: $schema=.schemas/config.schema.json
 apiVersion: reconciler/v1
 kind: Config
@@ -88,31 +92,45 @@ spec:
 
 def init(
     directory: Annotated[Path, typer.Argument(help="Where to put it; made if it is not there.")] = Path("."),
+    ci: Annotated[
+        CI | None, typer.Option("--ci", help="Also the jobs that review pull requests; alone where a fleet is.")
+    ] = None,
+    example: Annotated[
+        bool, typer.Option("--example", help="The README's fleet, a restaurant and a dental clinic, as the first one.")
+    ] = False,
 ) -> None:
-    """A first fleet of one's own: one bot, its line and account, reconciler.yaml, editor settings.
+    """A first fleet of one's own: one bot, its line and account, reconciler.yaml, editor settings, AGENTS.md.
 
-    Files that are already there are never overwritten: if one is, nothing is written. A fleet is a git repository of
-    its own: one is made, unless the folder is the top of one.
+    Files that are already there are never overwritten: if one is, nothing is written; only an AGENTS.md of one's own
+    stays as it is. A fleet is a git repository of its own: one is made, unless the folder is the top of one.
 
     Examples:
 
         reconciler init my-bots
         cd my-bots && git add --all && git commit -m "First bot" && reconciler up
+        reconciler init --ci github
     """
+    there = next((name for name in (_CONFIG, "bots") if (directory / name).exists()), None)
+    if ci is not None and there:
+        if example:
+            raise Misuse(f"{directory / there} is already there: nothing was written; leave --example out")
+        jobs = _jobs(directory, ci)
+        _untaken(directory, jobs, "move it away first")
+        _write(directory, jobs)
+        say("Next: commit that to the default branch; the next pull request has a review")
+        return
     from reconciler.cli.schema import install
 
-    taken = [name for name in _FILES if (directory / name).exists()]
-    if taken:
-        raise Misuse(f"{directory / taken[0]} is already there: nothing was written; choose another folder")
+    files = {_CONFIG: _FILES[_CONFIG], **example_files()} if example else dict(_FILES)
+    if ci is not None:
+        files |= _jobs(directory, ci)
+    if (directory / _AGENTS).exists():
+        say(f"{directory / _AGENTS} is already there and stays as it is")
+    else:
+        files[_AGENTS] = agents()
+    _untaken(directory, files, "choose another folder")
     own = _needs_repository(directory)
-    try:
-        for name, text in _FILES.items():
-            file = directory / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-            put(str(file))
-    except OSError as error:
-        raise Misuse(f"{error.filename} cannot be written: {error.strerror}") from error
+    _write(directory, files)
     for file in install(directory):
         put(str(file))
     if own:
@@ -125,6 +143,32 @@ def init(
         say(f"made a git repository in {directory}")
     where = "" if directory == Path(".") else f"cd {directory} && "
     say(f"Next: {where}git add --all && git commit -m 'First bot' && reconciler up")
+
+
+def _jobs(directory: Path, ci: CI) -> dict[str, str]:
+    """A forge's files; GitLab's one for all jobs stays as it is where there is one, and its owner is told the line."""
+    files = ci_files(ci)
+    if GITLAB_FILE in files and (directory / GITLAB_FILE).exists():
+        line = files.pop(GITLAB_FILE).strip()
+        say(f"{directory / GITLAB_FILE} is already there and stays as it is; it needs: {line}")
+    return files
+
+
+def _untaken(directory: Path, files: Iterable[str], remedy: str) -> None:
+    """Raises Misuse where one of the files is there."""
+    if taken := [name for name in files if (directory / name).exists()]:
+        raise Misuse(f"{directory / taken[0]} is already there: nothing was written; {remedy}")
+
+
+def _write(directory: Path, files: Mapping[str, str]) -> None:
+    try:
+        for name, text in files.items():
+            file = directory / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+            put(str(file))
+    except OSError as error:
+        raise Misuse(f"{error.filename} cannot be written: {error.strerror}") from error
 
 
 def _needs_repository(directory: Path) -> bool:

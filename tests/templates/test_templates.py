@@ -111,6 +111,7 @@ def test_all_name_this_version() -> None:
     for path in WORKFLOWS:
         assert any(step.get("uses", "").endswith(f"bot-reconciler@v{__version__}") for step in steps(path))
     assert read(GITLAB)["variables"]["RECONCILER_VERSION"] == f"v{__version__}"
+    assert f"    rev: v{__version__}\n" in (ROOT / "docs/forges.md").read_text()
 
 
 def test_the_artifact_has_one_name() -> None:
