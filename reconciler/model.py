@@ -157,8 +157,9 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
     seconds, `delayMessage`, `debounceTime` and `timePerChar` milliseconds), texts from files in place, a complete
     set of fields in the kind's order (unset is None). Credentials are named, not identified. A Credentials' `apiKey`
     is `{"env": …}` or `{"file": …}` until secrets are resolved, then a `Secret`.
-    `inherited` names the fields whose value came from the instance's Settings. `adopts` is the target's id of a live
-    object without a mark that is to become this one.
+    `inherited` names the fields whose value came from the instance's Settings, `implied` those that nobody wrote and
+    that have a built-in default. `adopts` is the target's id of a live object without a mark that is to become this
+    one.
     """
 
     ref: Ref
@@ -169,6 +170,7 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
     adopts: str | None = None
     protect: bool = False
     inherited: tuple[str, ...] = ()
+    implied: tuple[str, ...] = ()
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,9 +230,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` and `live` are set for updates and deletes, `spec` for creates and updates. `instance_name` is the target's
     own name of the instance. `commit` is the eight-digit commit of the live mark. `inherited` names the changed
-    fields that came from the instance's Settings. `held` says why the change is shown but not applied ("": it is
-    applied). `adopted`: the live object has no mark yet and gets this repository's. `unfounded`: the commit in the mark
-    of what would be deleted never declared it. `units` names the units of fields where they are not those of YAML.
+    fields that came from the instance's Settings, `implied` those of a create that nobody wrote. `held` says why the
+    change is shown but not applied ("": it is applied). `adopted`: the live object has no mark yet and gets this
+    repository's. `unfounded`: the commit in the mark of what would be deleted never declared it. `units` names the
+    units of fields where they are not those of YAML.
     """
 
     action: Action
@@ -240,6 +243,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     spec: Mapping[str, Any] | None = None
     live: LiveObject | None = None
     inherited: tuple[str, ...] = ()
+    implied: tuple[str, ...] = ()
     renamed_from: str | None = None
     labels: Mapping[str, str] = {}
     protected: bool = False

@@ -17,11 +17,13 @@ from reconciler.cli.site import Allow, InstanceName, Ref, Select, TargetName, al
 from reconciler.errors import Misuse, ReconcilerError, Refusal
 
 if TYPE_CHECKING:
-    from reconciler.model import Desired, Gates, Live, Plan
+    from reconciler.desired.git import Repository
+    from reconciler.model import Config, Desired, Gates, Live, Plan
     from reconciler.reconcile.once import Site, Wanted
 
 CHANGES, ERROR = 2, 1  # exit codes of --detailed-exitcode
 REFUSED = 3
+_NAMED = 3  # files that a note names
 
 
 class Shape(StrEnum):
@@ -47,6 +49,9 @@ def plan(
             "--detailed-exitcode",
             help="Exit with 0 for no changes, 2 for changes, 1 for errors, 3 where it is refused.",
         ),
+    ] = False,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Of what is created, show also what it inherits and what is built in.")
     ] = False,
     allow: Allow = None,
     out: Annotated[
@@ -98,7 +103,7 @@ def plan(
         case Shape.markdown:
             put(markdown(_with(found, refused)).rstrip())
         case Shape.text:
-            print_plan(_with(found, refused))
+            print_plan(_with(found, refused), defaults=defaults)
     if refused or found.faults:
         raise typer.Exit(REFUSED)
     if detailed_exitcode and found.changes:
@@ -139,7 +144,27 @@ async def fresh_plan(
     prune, self_heal = chosen.sync.prune, chosen.sync.self_heal
     plan = make_plan(here, wanted, desired, live, prune=prune, self_heal=self_heal, allow=allow)
     plan = _with_keys_here(plan, here, wanted, live)
+    if not worktree and ref is None and (edited := _uncommitted(here.repository, config)):
+        plan = _with_note(plan, edited)
     return with_records(plan, desired), allow, chosen.gates
+
+
+def _with_note(plan: Plan, note: str) -> Plan:
+    import msgspec
+
+    return msgspec.structs.replace(plan, notes=(*plan.notes, note))
+
+
+def _uncommitted(repository: Repository, config: Config) -> str:
+    """Says of files that the plan does not see, since they are not committed; empty where there are none."""
+    if repository.bare or repository.pinned:
+        return ""
+    overlays = [one.overlay for one in config.targets if one.overlay]
+    edited = repository.uncommitted([config.path, "reconciler.yaml", *overlays])
+    if not edited:
+        return ""
+    named = ", ".join(edited[:_NAMED]) + (f" and {len(edited) - _NAMED} more" if len(edited) > _NAMED else "")
+    return f"not committed, so not in this plan: {named} (`--worktree` plans the files as they are saved)"
 
 
 def _with_keys_here(plan: Plan, here: Site, wanted: Wanted, live: Live) -> Plan:

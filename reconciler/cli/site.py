@@ -153,21 +153,21 @@ _STYLES: dict[Tone, str] = {
 }
 
 
-def print_plan(plan: Plan) -> None:
-    """The plan on standard output, in colour on a terminal."""
+def print_plan(plan: Plan, *, defaults: bool = False) -> None:
+    """The plan on standard output, in colour on a terminal; with `defaults` all fields of what is created."""
     import sys
 
     from reconciler.plan.render import lines, text
 
     if not sys.stdout.isatty():
-        print(text(plan), flush=True)
+        print(text(plan, defaults=defaults), flush=True)
         return
     from rich.text import Text
 
     from reconciler.cli.output import console
 
     out = console()
-    for tone, line in lines(plan):
+    for tone, line in lines(plan, defaults=defaults):
         out.print(Text(line, style=_STYLES[tone]))
 
 

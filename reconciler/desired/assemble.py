@@ -14,7 +14,7 @@ from reconciler.desired.documents import Declared, Documents
 from reconciler.desired.rules import faults_of
 from reconciler.errors import Problem
 from reconciler.model import Kind, Place, Ref
-from reconciler.shape import Fault, Path_
+from reconciler.shape import Fault, Path_, closest
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -71,11 +71,27 @@ def assemble(
         sound = below is None or below.sound
         merged = Draft(ref, layers, data, sound)
         if sound and (faults := faults_of(ref.kind, dict(data))):
+            if below is None and (absent := _no_base(ref, faults, drafts)) is not None:
+                documents.problems.append(merged.problem(documents, absent))
+                continue
             documents.problems += [merged.problem(documents, fault) for fault in faults]
             merged = merged._replace(sound=False)
         drafts[ref] = merged
     order = {"Instance": 0, "Credentials": 1, "Assistant": 2, "Settings": 3, "Bot": 4, "Conversation": 5}
     return sorted(drafts.values(), key=lambda draft: (order[draft.ref.kind], draft.ref.instance, draft.ref.name))
+
+
+def _no_base(ref: Ref, faults: Iterable[Fault], drafts: Mapping[Ref, Draft]) -> Fault | None:
+    """That an overlay's document patches nothing, where it lacks too much to be an object of its own."""
+    lacks = [fault.pointer for fault in faults if fault.rule == "required"]
+    if not lacks:
+        return None
+    near = closest(ref.name, [one.name for one in drafts if (one.kind, one.instance) == (ref.kind, ref.instance)])
+    away = sorted(one.instance for one in drafts if (one.kind, one.name) == (ref.kind, ref.name))
+    if not near and away:
+        near = f"it is there in {', '.join(away[:3])}: say so with `metadata.instance`"
+    alone = f"as an object of its own it lacks {', '.join(lacks[:5])}"
+    return Fault(("metadata", "name"), f"there is no {ref} to patch, and {alone}", near or "look at its name", "patch")
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

@@ -184,6 +184,13 @@ class Repository:
             at = header + size + 2
         return found
 
+    def uncommitted(self, paths: Iterable[str]) -> list[str]:
+        """Files of the working tree below these paths that are not as HEAD has them, ignored ones left out."""
+        # Nothing that a repository's settings name is run, and nothing is written.
+        aside = ("-c", "core.fsmonitor=false", "--no-optional-locks", f"--work-tree={self.root}", "-C", str(self.root))
+        said = self._git(*aside, "status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--", *paths)
+        return [entry[3:].decode(errors="replace") for entry in said.split(b"\0") if entry]
+
     def _commit(self, ref: str) -> str | None:
         if not ref or "\0" in ref:
             return None

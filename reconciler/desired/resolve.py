@@ -47,7 +47,16 @@ def resolve(links: Links, draft: Draft, text: Texts) -> Object:
         adopts=metadata.get("adopts"),
         protect=metadata.get("protect", False),
         inherited=inherited,
+        implied=tuple(field for field, value in spec.items() if value is not None and not _written(draft, field)),
     )
+
+
+# Fields that YAML calls otherwise than the API does.
+_WRITTEN_AS: Final = {"assistantId": ("assistantId", "assistant", "id"), "integration": ("channel",)}
+
+
+def _written(draft: Draft, field: str) -> bool:
+    return any(name in draft.spec for name in _WRITTEN_AS.get(field, (field,)))
 
 
 def _instance(draft: Draft) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from reconciler.model import (
 from reconciler.plan.keys import absent, held, with_demo
 from reconciler.plan.lost import adopting, marks_lost
 from reconciler.plan.own import MARKED, Owned, Pair, own
+from reconciler.plan.renames import likely_renames
 from reconciler.plan.same import Around, around, compared, current
 from reconciler.plan.staying import blocked, waiting
 
@@ -171,7 +172,13 @@ def allowed_instance(name: str, instance_name: str, allow: Collection[str]) -> b
 
 def _create(one: Object, name: str) -> Change:
     return Change(
-        action="create", ref=one.ref, instance_name=name, spec=one.spec, inherited=one.inherited, labels=one.labels
+        action="create",
+        ref=one.ref,
+        instance_name=name,
+        spec=one.spec,
+        inherited=one.inherited,
+        implied=one.implied,
+        labels=one.labels,
     )
 
 
@@ -297,6 +304,7 @@ def _notes(
                 f"--allow delete-instance:{name} deletes it"
             )
     yield from _renamed_twice(owned, deletes)
+    yield from likely_renames(owned.pairs, owned.orphans, deletes)
     unknown = [change for change in changes if change.origin == "unknown"]
     if commits := sorted({c.live.mark.commit for c in unknown if c.live is not None and c.live.mark is not None}):
         yield (

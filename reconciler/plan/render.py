@@ -38,16 +38,19 @@ class Group(msgspec.Struct, frozen=True):
 # --- text ----------------------------------------------------------------------------------------------------
 
 
-def lines(plan: Plan) -> Iterator[Line]:
-    """The plan as lines with a tone each, ready for a terminal or a pipe; control characters are taken out."""
-    for tone, line in _lines(plan):
+def lines(plan: Plan, *, defaults: bool = False) -> Iterator[Line]:
+    """The plan as lines with a tone each, ready for a terminal or a pipe; control characters are taken out.
+
+    What is created is shown as its author wrote it; with `defaults` also what it inherits and what is built in.
+    """
+    for tone, line in _lines(plan, defaults):
         yield tone, _clean(line)
 
 
-def _lines(plan: Plan) -> Iterator[Line]:
+def _lines(plan: Plan, defaults: bool) -> Iterator[Line]:
     groups, rest = grouped(plan)
     for change in rest:
-        yield from _change_lines(change)
+        yield from _change_lines(change, defaults)
     for group in groups:
         yield "update", f"~ Settings {group.instance}: {_inherit(group)}"
         yield from field_lines(group.field)
@@ -68,9 +71,9 @@ def _lines(plan: Plan) -> Iterator[Line]:
     yield "bold", summary(plan)
 
 
-def text(plan: Plan) -> str:
+def text(plan: Plan, *, defaults: bool = False) -> str:
     """The plan as plain text."""
-    return "\n".join(line for _, line in lines(plan))
+    return "\n".join(line for _, line in lines(plan, defaults=defaults))
 
 
 def summary(plan: Plan) -> str:
@@ -106,11 +109,11 @@ def headline(change: Change) -> str:
     return f"{_SIGNS[change.action]} {change.ref}" + (f" ({', '.join(said)})" if said else "")
 
 
-def _change_lines(change: Change) -> Iterator[Line]:
+def _change_lines(change: Change, defaults: bool = False) -> Iterator[Line]:
     yield change.action, headline(change)
     if change.action == "create":
         for field, value in shown_spec(change.spec or {}).items():
-            if field not in change.inherited:
+            if defaults or field not in (*change.inherited, *change.implied):
                 yield from _value_lines(field, value, change.units.get(field, ""))
     for one in change.fields:
         yield from field_lines(one)
@@ -222,6 +225,7 @@ def _change_document(change: Change) -> dict[str, Any]:
         "id": change.live.id if change.live else None,
         "origin": change.origin,
         "inherited": list(change.inherited),
+        "implied": list(change.implied),
         "held": change.held or None,
         "fields": fields,
     }

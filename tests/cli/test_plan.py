@@ -255,3 +255,40 @@ def test_status_shows_drift_and_a_step_that_fails_is_told(cli: Cli, repo: Repo) 
     assert "1 failed" in cli("history")[1]
     assert "failed" in cli("show", "2")[1]
     assert "blocked   create Instance other" in cli("status")[1]
+
+
+def test_what_is_not_committed_is_said_and_not_planned(cli: Cli, repo: Repo) -> None:
+    assert "not committed" not in cli("plan")[1]
+    repo.write("bots/bistro/a.yaml", bot_file("a", 7))
+    repo.write("bots/bistro/new.yaml", bot_file("new"))
+    repo.write("notes.txt", "elsewhere")
+    code, out, _ = cli("plan")
+    assert code == 0
+    assert (
+        "note: not committed, so not in this plan: bots/bistro/a.yaml, bots/bistro/new.yaml (`--worktree` plans the "
+        "files as they are saved)"
+    ) in out
+    assert "maxTokens: 7" not in out
+    assert "not committed" not in cli("plan", "--worktree")[1]
+    assert "not committed" not in cli("plan", "--ref", "HEAD")[1]
+    for number in range(9):
+        repo.write(f"bots/bistro/more{number}.yaml", bot_file(f"more{number}"))
+    assert "bots/bistro/more1.yaml and 8 more (" in cli("plan")[1]
+
+
+def test_a_create_shows_what_its_author_wrote(cli: Cli) -> None:
+    """Not the thirty fields that are as they always are; those on demand."""
+    out = cli("plan")[1]
+    shown = out[out.index("+ Bot bistro/a") : out.index("+ Bot bistro/b")].splitlines()[1:]
+    assert [line.strip().partition(":")[0] for line in shown] == [
+        "botType",
+        "credentials",
+        "model",
+        "maxTokens",
+        "triggerType",
+    ]
+    out = cli("plan", "--defaults")[1]
+    assert "    delayMessage: 1s" in out[out.index("+ Bot bistro/a") : out.index("+ Bot bistro/b")]
+    (bot,) = (one for one in json.loads(cli("plan", "--format", "json")[1])["changes"] if one["name"] == "a")
+    assert "delayMessage" in bot["implied"]
+    assert "delayMessage" in {field["field"] for field in bot["fields"]}

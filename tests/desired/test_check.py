@@ -20,6 +20,7 @@ from reconciler.desired.write import dump
 from reconciler.errors import InvalidBots, Problem
 from reconciler.model import Config, Desired, Object, Place, Ref, Target
 from tests.conftest import Repo
+from tests.reconcile.conftest import INSTANCE, bot_file, fleet
 
 ROOT = Path(__file__).parent.parent.parent
 LOCAL = Target(name="local")
@@ -213,7 +214,10 @@ spec: {turns: [{user: yes, after: 2s, expect: {bot: one}}]}
             "kind: Bot\nmetadata: {name: one}\nspec: {expire: soon, triggerType: null}\n",
             ["4:16: spec.expire: 'soon' is no duration", "4:35: spec.triggerType: is required"],
         ),
-        ("kind: Bot\nmetadata: {name: two}\nspec: {expire: 1h}\n", ["4:1: spec.botType", "4:1: spec.triggerType"]),
+        (
+            "kind: Bot\nmetadata: {name: two}\nspec: {expire: 1h}\n",
+            ["3:18: metadata.name: there is no Bot bistro/two to patch"],
+        ),
         ("kind: Bot\nmetadata: {name: Two}\nspec: {}\n", ["3:18: metadata.name: is required"]),
         (
             "kind: Bot\nmetadata: {name: one}\nspec: {systemMessages: [{file: prompts/one.md}]}\n",
@@ -530,3 +534,34 @@ def test_anything_in_any_field_is_taken_or_refused_with_places(
     except InvalidBots as error:
         said = error.problems
     assert all(one.line > 0 and one.column > 0 for one in said)
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ("metadata: {name: mneu}", "there is no Bot bistro/mneu to patch, and as an object of its own it lacks"),
+        ("metadata: {name: mneu}", "(did you mean 'menu'?)"),
+        ("metadata: {name: menu, instance: clinic}", "(it is there in bistro: say so with `metadata.instance`)"),
+        ("metadata: {name: unlike}", "(look at its name)"),
+    ],
+)
+def test_a_patch_of_what_is_not_there_says_so(repo: Repo, patch: str, said: str) -> None:
+    repo.commit(
+        {
+            **fleet(menu=bot_file("menu")),
+            "bots/clinic/line.yaml": INSTANCE.replace("bistro", "clinic"),
+            "reconciler.yaml": "kind: Config\ntargets: {one: {type: runtime, overlay: over}}\n",
+            "over/bistro/patch.yaml": f"apiVersion: reconciler/v1\nkind: Bot\n{patch}\nspec: {{maxTokens: 5}}\n",
+        }
+    )
+    from reconciler.desired.config import read_config, target_of
+    from reconciler.desired.git import Repository
+
+    repository = Repository.discover(repo.root)
+    config = read_config(repository, None)
+    with pytest.raises(InvalidBots) as raised:
+        read_desired(repository, None, config, target_of(config, None), None)
+    problem, *more = raised.value.problems
+    assert more == []
+    assert (problem.path, problem.line) == ("over/bistro/patch.yaml", 3)
+    assert said in str(problem)
