@@ -18,7 +18,10 @@ from reconciler.desired.documents import Documents, text_path
 from reconciler.desired.files import Files, MoreFiles, files_of
 from reconciler.desired.git import Repository
 from reconciler.desired.links import Links, clashes, missing, patterns, warnings
+from reconciler.desired.placeholders import placeholders, said
+from reconciler.desired.places import place_flaw
 from reconciler.desired.resolve import resolve
+from reconciler.desired.text import Flaw, line_and_column, lines
 from reconciler.errors import InvalidBots, Problem
 from reconciler.model import Config, Desired, Object, Target, TargetType
 from reconciler.shape import Fault
@@ -83,7 +86,8 @@ def _read(files: Files, config: Config, target: Target, cache: Cache) -> Desired
     base, over = paths_of(files, config, target)
     drafts = drafts_of(documents, config, target, base, over)
     objects, said = finish(documents, drafts, target.type)
-    return desired_of(files.commit, config, objects, (problem for _, problem in said), nothing=not base and not over)
+    warned = (*documents.warnings, *(problem for _, problem in said))
+    return desired_of(files.commit, config, objects, warned, nothing=not base and not over)
 
 
 def paths_of(files: Files, config: Config, target: Target) -> tuple[list[str], list[str]]:
@@ -117,7 +121,40 @@ def finish(
         return value if isinstance(value, str) else texts[draft.layer(*where, "file").path, value["file"]]
 
     objects = tuple(resolve(links, draft, text) for draft in drafts)
-    return objects, [(draft, draft.problem(documents, fault)) for draft, fault in warnings(links)]
+    warned = [(draft, draft.problem(documents, fault)) for draft, fault in warnings(links)]
+    return objects, [*warned, *_unfilled(documents, drafts, texts)]
+
+
+def _unfilled(
+    documents: Documents, drafts: list[Draft], texts: Mapping[tuple[str, str], str]
+) -> Iterator[tuple[Draft, Problem]]:
+    """Placeholders in the objects' texts, at their place; those of a text file in the file, once."""
+    seen: set[str] = set()
+    for draft in drafts:
+        for where, value in _free_texts(draft):
+            if isinstance(value, str):
+                for _, found in placeholders(value):
+                    yield draft, draft.problem(documents, Fault(where, *said(found)))
+                continue
+            named = (draft.layer(*where, "file").path, str(value["file"]))
+            path = text_path(*named)
+            if isinstance(path, Fault) or path in seen:
+                continue
+            seen.add(path)
+            for offset, found in placeholders(texts[named]):
+                place = line_and_column(texts[named], offset)
+                yield draft, place_flaw(path, lines(texts[named]), Flaw(*place, *said(found)))
+
+
+def _free_texts(draft: Draft) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """The texts of an object that a model or a customer reads: the text itself, or `{file: …}`."""
+    spec = draft.spec
+    for field in ("instructions", "unknownMessage"):
+        if spec.get(field):
+            yield ("spec", field), spec[field]
+    for field in ("systemMessages", "assistantMessages", "userMessages"):
+        for number, value in enumerate(spec.get(field) or ()):
+            yield ("spec", field, number), value
 
 
 def desired_of(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from reconciler.desired import traps
 from reconciler.desired.beside import Beside
 from reconciler.desired.cache import Cache, Kept
 from reconciler.desired.files import Files, Lack
@@ -57,6 +58,7 @@ class Documents:
         self.files = files
         self.places = Places(files)
         self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
         self.complete = True  # whether every file could be read: only then is a missing name surely missing
         self._cache = cache
 
@@ -136,7 +138,8 @@ class Documents:
         before = len(self.problems)
         if reading.flaws:
             reading = self._explain(path, text)
-        flawed = {(flaw.line, flaw.column) for flaw in reading.flaws}
+        cut = self._cut_short(path, text)
+        flawed = {(flaw.line, flaw.column) for flaw in (*reading.flaws, *cut)}
         self.problems += (keys := self._keys(path, text))
         if not keys and "\\" in text:  # which in quotes writes letters otherwise, and joins lines
             self.problems += islice(self._escaped(path, reading), _KEYS_SHOWN)
@@ -157,7 +160,14 @@ class Documents:
             if data["kind"] == "Credentials":  # a key that is missing is asked for here
                 line, column = self.places.spot(path, number, "spec", "apiKey")
             declared.append(Declared(path, number, line, column, data, not faults))
-        return declared, len(self.problems) == before
+        return declared, len(self.problems) == before and not cut
+
+    def _cut_short(self, path: str, text: str) -> list[Flaw]:
+        """Tells of texts that a comment cuts short; a file with such is never cached, so that it is told each time."""
+        found = traps.comments(text)
+        for flaw, empty in found:
+            (self.problems if empty else self.warnings).append(self.places.flaw(path, flaw))
+        return [flaw for flaw, _ in found]
 
     def _explain(self, path: str, text: str) -> Reading:
         """Reads a text with flaws again, with places, so that a key's first place can be named."""

@@ -16,6 +16,7 @@ import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]  # the stubs name it, without exporting it
 
 from reconciler.desired.text import Flaw, line_and_column, lines
+from reconciler.desired.traps import named, odd_indentation, odd_near, odd_within
 from reconciler.shape import pointer
 
 DOCUMENT_LIMIT: Final = 256 << 10  # bytes
@@ -34,7 +35,21 @@ _KINDS: Final[dict[str, type]] = {
     "tag:yaml.org,2002:float": float,
     "tag:yaml.org,2002:null": type(None),
 }
+_QUOTED: Final = re.compile(r"""[ \t]*(?:- +)*(?:[\w.-]+: +)?['"]""")
 _NO_KEY: Final = object()
+# What the parser says of texts that need quotes, or whose quotes are wrong.
+_QUOTES: Final = (
+    ("cannot start any token", "a text that begins with @ ` or % needs quotes"),
+    ("alphabetic or numeric character", "a text that begins with * or & needs quotes"),
+    ("chomping or indentation indicators", "a text that begins with > or | needs quotes"),
+    ("comment or line break", "a text that begins with > or | needs quotes"),
+    (
+        "sequence entries are not allowed",
+        "a text that begins with '- ' needs quotes; or the indentation is wrong",
+    ),
+    ("unexpected end of stream", "a quote that is opened must be closed"),
+    ("unknown escape character", "in double quotes a \\ is written twice: \\\\"),
+)
 
 Path_ = tuple[str | int, ...]
 
@@ -142,10 +157,14 @@ class _Builder:
             in_map = type(here) is dict
             if in_map and key is _NO_KEY:  # this node is a key
                 if kind is not Scalar:
-                    self._flaw(mark, "a key must be plain text", "write lists and maps as values", path)
+                    quote = mark.column < len(line_ := self._line(mark)) and line_[mark.column] in "[{"
+                    hint = "a text that begins with { or [ needs quotes" if quote else "write lists and maps as values"
+                    self._flaw(mark, "a key must be plain text", hint, path)
                     self._stopped = True  # the parser goes on inside the key; what follows would not be told apart
                     return
                 key = event.value
+                if not key.isascii() and event.implicit[0] and self._odd(mark, key, path):
+                    return
                 if event.anchor is not None:
                     anchors[event.anchor] = (key, 1, 0)
                 if key in here:
@@ -166,7 +185,8 @@ class _Builder:
                     anchors[event.anchor] = (value, 1, 0)
             elif kind is Alias:
                 if (known_as := anchors.get(event.anchor)) is None:
-                    self._flaw(mark, f"the alias *{event.anchor[:60]} names nothing above it", "", path)
+                    hint = "a text that begins with * needs quotes"
+                    self._flaw(mark, f"the alias *{event.anchor[:60]} names nothing above it", hint, path)
                     value = None
                 else:
                     value, count, height = known_as
@@ -243,12 +263,27 @@ class _Builder:
             self._stopped = True
         return self._stopped
 
+    def _line(self, mark: Any) -> str:
+        self._lines = self._lines or lines(self._text)
+        return self._lines[mark.line] if mark.line < len(self._lines) else ""
+
+    def _odd(self, mark: Any, key: str, path: list[str | int]) -> bool:
+        """Tells of a key with a character that nobody sees; whether it stands where the indentation should."""
+        if (character := odd_indentation(key)) is not None:
+            self._flaw(mark, f"{named(character)} is used as indentation", "type spaces", path)
+            self._stopped = True  # what belongs to what cannot be told
+            return True
+        if (character := odd_within(key)) is not None:
+            self._flaw(mark, f"{named(character)} stands in the key", "take it out", path)
+        return False
+
     def _size(self, first: Any, last: Any) -> int:
         return len(self._text[first.start_mark.index : last.end_mark.index].encode("utf-8", "surrogatepass"))
 
     def _tag(self, event: Any, mark: Any, path: list[str | int]) -> None:
         tag = str(event.tag).replace("tag:yaml.org,2002:", "!!")[:60]
-        self._flaw(mark, f"the tag {tag} is not known here", "write the value without it", path)
+        hint = "write the value without it" + ("" if tag[:2] == "!!" else ", or in quotes if it is a text")
+        self._flaw(mark, f"the tag {tag} is not known here", hint, path)
 
     def _flaw(self, mark: Any, message: str, hint: str, path: list[str | int]) -> None:
         if len(self.flaws) < FLAW_LIMIT:
@@ -268,6 +303,9 @@ class _Builder:
         if line > len(text_lines) or (line == len(text_lines) and not text_lines[-1].strip()):
             line = max((n for n, said in enumerate(text_lines, 1) if said.strip()), default=1)
             column = len(text_lines[line - 1].rstrip()) + 1
+        if (odd := odd_near(text_lines, line)) is not None:
+            self.flaws.append(odd)
+            return
         before = text_lines[line - 1][:column]
         if "tab" in problem or (before.endswith("\t") and not before.strip("\t -?")):
             self.flaws.append(Flaw(line, column, "a tab is used as indentation", "indent with spaces"))
@@ -275,8 +313,10 @@ class _Builder:
         hint = ""
         if "mapping values are not allowed" in problem:
             hint = "a text with ': ' in it needs quotes; or the indentation is wrong"
-        elif "cannot start any token" in problem:
-            hint = "a text that begins with @ ` or % needs quotes"
+        elif _QUOTED.match(text_lines[line - 1]) and ("expected key" in problem or "<block end>" in problem):
+            hint = "behind a text in quotes nothing may follow; inside '…' a quote is written twice: ''"
+        elif known := next((said for sign, said in _QUOTES if sign in problem), ""):
+            hint = known
         elif error.context_mark is not None and error.context_mark.line + 1 != line:
             context = str(error.context or "").removeprefix("while ").replace("parsing", "in").replace("scanning", "in")
             hint = f"{context} that begins in line {error.context_mark.line + 1}"
