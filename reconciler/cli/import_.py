@@ -97,10 +97,12 @@ def assistant(
 def _json(file: Path) -> object:
     import msgspec
 
+    from reconciler.desired.text import text_of
+
     try:
         if file.stat().st_size > _LIMIT:
             raise Misuse(f"{file} is larger than {_LIMIT >> 20} MiB")
-        return msgspec.json.decode(file.read_bytes())
+        return msgspec.json.decode(text_of(file, file.read_bytes()))
     except OSError as error:
         raise Misuse(f"{file} cannot be read: {error.strerror}") from error
     except msgspec.DecodeError as error:

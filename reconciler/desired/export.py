@@ -57,7 +57,7 @@ def read_export(data: object, instance: str | None) -> tuple[Exported, ...]:
 
 def _one(row: Mapping[str, Any], instance: str | None, taken: set[str]) -> Exported:
     id = str(row["id"])
-    name = name_of(str(row.get("name") or id), taken, "assistant")
+    name = name_of(str(row.get("name") or id), taken, name_of(id, (), "assistant"))
     notes: list[str] = []
     text = str(row.get("instructions") or "").replace("\r\n", "\n").rstrip("\n")
     spec: dict[str, Any] = {"id": id}

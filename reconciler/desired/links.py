@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from reconciler.desired.assemble import Draft
+from reconciler.desired.traps import UNSEEN, called
 from reconciler.model import Kind, TargetType
-from reconciler.shape import Fault, closest
+from reconciler.shape import Fault, Path_, closest
 from reconciler.talk.match import check_regex, trigger_key
 
 Found = Iterator[tuple[Draft, Fault]]
@@ -108,6 +109,7 @@ def warnings(links: Links) -> Found:
             fallback = links.of("Bot", draft.ref.instance).get(str(draft.spec.get("fallbackBot")))
             if fallback is not None and fallback.spec.get("enabled") is False:
                 yield draft, Fault(("spec", "fallbackBot"), "the fallback bot is not enabled, so it never answers")
+        yield from _unseen(draft)
         if draft.ref.kind != "Bot":
             continue
         settings = links.settings(draft.ref.instance)
@@ -128,6 +130,20 @@ def warnings(links: Links) -> Found:
             if bare not in ids and not draft.spec.get("model"):
                 message = f"no Assistant here has the id '{bare}' and the bot names no model, so it cannot answer"
                 yield draft, Fault(("spec", "assistantId"), message, "declare the Assistant, or give a model")
+
+
+def _unseen(draft: Draft) -> Found:
+    """Characters in what customers have to write that none of them sees."""
+    fields = ("triggerValue", "keywordFinish")
+    words: list[tuple[Path_, Any]] = [(("spec", field), draft.spec.get(field)) for field in fields]
+    words += [(("spec", "ignoreJids", n), jid) for n, jid in enumerate(_list(draft.spec.get("ignoreJids")))]
+    for where, word in words:
+        if isinstance(word, str) and (found := UNSEEN.search(word)) is not None:
+            shown = UNSEEN.sub(lambda each: each[0].encode("unicode_escape").decode(), word[:60])
+            yield (
+                draft,
+                Fault(where, f"holds {called(found[0])}, which nobody sees: '{shown}'", "write it anew without"),
+            )
 
 
 def _absent(links: Links, draft: Draft, kind: Kind, *path: str | int) -> Found:

@@ -16,7 +16,7 @@ import yaml
 from yaml.cyaml import CParser  # type: ignore[attr-defined]  # the stubs name it, without exporting it
 
 from reconciler.desired.text import Flaw, line_and_column, lines
-from reconciler.desired.traps import named, odd_indentation, odd_near, odd_within
+from reconciler.desired.traps import called, odd_indentation, odd_near, odd_within
 from reconciler.shape import pointer
 
 DOCUMENT_LIMIT: Final = 256 << 10  # bytes
@@ -270,11 +270,11 @@ class _Builder:
     def _odd(self, mark: Any, key: str, path: list[str | int]) -> bool:
         """Tells of a key with a character that nobody sees; whether it stands where the indentation should."""
         if (character := odd_indentation(key)) is not None:
-            self._flaw(mark, f"{named(character)} is used as indentation", "type spaces", path)
+            self._flaw(mark, f"{called(character)} is used as indentation", "type spaces", path)
             self._stopped = True  # what belongs to what cannot be told
             return True
         if (character := odd_within(key)) is not None:
-            self._flaw(mark, f"{named(character)} stands in the key", "take it out", path)
+            self._flaw(mark, f"{called(character)} stands in the key", "take it out", path)
         return False
 
     def _size(self, first: Any, last: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from reconciler.desired.text import Flaw, decode
 from reconciler.errors import Problem
 from reconciler.model import DEMO, Desired, Missing, Object, Secret
 
@@ -77,11 +78,12 @@ def _find(wanted: Mapping[str, Any] | Secret, variables: Mapping[str, str], root
         return _usable(value, f"the environment variable {name}") if value else f"{name} is not set"
     try:
         with (root / wanted["file"]).open("rb") as file:
-            value = file.read(_LIMIT).decode().strip()
-    except UnicodeDecodeError:
-        return f"the key file {wanted['file']} holds no text"
+            text = decode(file.read(_LIMIT))
     except OSError as error:
         return f"the key file {wanted['file']} cannot be read: {error.strerror}"
+    if isinstance(text, Flaw):
+        return f"the key file {wanted['file']} holds no text in UTF-8"
+    value = text.strip()
     return _usable(value, f"the key file {wanted['file']}") if value else f"the key file {wanted['file']} is empty"
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from pathlib import Path
 from typing import Final, NamedTuple
+
+from reconciler.errors import Misuse
 
 _BREAK: Final = re.compile("\r\n|[\n\r\x85\u2028\u2029]")  # what the parser counts as an end of line
 _POINTER: Final = "version https://git-lfs.github.com/spec/"
@@ -36,6 +39,8 @@ def leftover(text: str) -> tuple[str, str] | None:
 def decode(content: bytes) -> str | Flaw:
     """A file's text without its byte order mark, or what is wrong with its bytes."""
     content = content.removeprefix(codecs.BOM_UTF8)
+    if len(content) > 1 and (content[0] == 0) != (content[1] == 0):  # letters of Latin text, without a byte order mark
+        return Flaw(1, 1, "the file is UTF-16, which is not UTF-8", "save it as UTF-8")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -45,6 +50,14 @@ def decode(content: bytes) -> str | Flaw:
             "is UTF-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else f"has the byte 0x{content[error.start]:02x}"
         )
         return Flaw(line, column, f"the file {what}, which is not UTF-8", "save it as UTF-8")
+
+
+def text_of(path: Path, content: bytes) -> str:
+    """The text of a file that is no YAML. Raises Misuse, with the place, where it is no UTF-8."""
+    found = decode(content)
+    if isinstance(found, Flaw):
+        raise Misuse(f"{path}:{found.line}:{found.column}: {found.message} ({found.hint})")
+    return found
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:

@@ -27,7 +27,10 @@ FREE: Final = frozenset(
     }
 )
 # Blanks, and characters without any width, that YAML does not take for a blank.
+JOINS, SPLIT = "\u2000-\u200f", "\u2000-\u200c\u200e\u200f"
 ODD: Final = "\u00a0\u00ad\u1680\u180e\u2000-\u200f\u202a-\u202f\u205f-\u2064\u2066-\u2069\u3000\ufeff"
+# The same in what customers write, but for what joins signs into one (U+200D): phones and some scripts need it.
+UNSEEN: Final = re.compile(f"[{ODD.replace(JOINS, SPLIT)}]")
 _ODD: Final = re.compile(f"[{ODD}]")
 _ODD_LEAD: Final = re.compile(f"[ \t]*[{ODD}]")
 _ODD_BEHIND: Final = re.compile(rf"""^[ \t]*(?:- +)*(?:[\w.$/-]+|"[^"]*"|'[^']*')(:)([{ODD}])|^[ \t]*(-)([{ODD}])""")
@@ -36,7 +39,7 @@ _BEHIND: Final = re.compile(r"[ \t]*(#.*)")
 _QUOTED: Final = "put the text in quotes"
 
 
-def named(character: str) -> str:
+def called(character: str) -> str:
     """`a no-break space (U+00A0)`"""
     name = unicodedata.name(character, "character").lower()
     name = {"no-break space": "non-breaking space", "zero width no-break space": "byte order mark"}.get(name, name)
@@ -63,9 +66,9 @@ def odd_near(text_lines: list[str], line: int) -> Flaw | None:
             sign, character = (found[1], found[2]) if found[1] else (found[3], found[4])
             at = found.start(2 if found[1] else 4)
             where = "the colon" if sign == ":" else "the dash"
-            return Flaw(number, at + 1, f"{named(character)} stands behind {where}", "type a space")
+            return Flaw(number, at + 1, f"{called(character)} stands behind {where}", "type a space")
         if (lead := _ODD_LEAD.match(said)) is not None and said.strip():
-            return Flaw(number, lead.end(), f"{named(lead[0][-1])} is used as indentation", "type spaces")
+            return Flaw(number, lead.end(), f"{called(lead[0][-1])} is used as indentation", "type spaces")
     return None
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from reconciler.desired.text import text_of
 from reconciler.errors import Misuse, PlanRefused, Refusal
 from reconciler.model import Change, Plan
 from reconciler.plan.order import order
@@ -80,7 +81,7 @@ def save(plan: Plan, ref: str | None, allow: Collection[str], path: Path) -> Non
 def load(path: Path) -> Saved:
     """A plan from a file. Raises Misuse where it is none, or of another version."""
     try:
-        saved = msgspec.json.decode(path.read_bytes(), type=Saved)
+        saved = msgspec.json.decode(text_of(path, path.read_bytes()), type=Saved)
         msgspec.convert([*saved.changes, *saved.steps], type=list[_Named])
     except OSError as error:
         raise Misuse(f"{path} cannot be read: {error.strerror}") from error

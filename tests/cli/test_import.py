@@ -15,7 +15,9 @@ from reconciler.desired.config import read_config
 from reconciler.desired.export import read_export
 from reconciler.desired.git import Repository
 from reconciler.errors import Misuse
+from tests.commands import command
 from tests.conftest import Repo
+from tests.reconcile.conftest import bot_file, fleet
 
 PARAMETERS = {"type": "object", "properties": {"time": {"type": "string"}}, "required": ["time"]}
 EXPORT: dict[str, Any] = {
@@ -193,4 +195,42 @@ def test_what_is_noted(case: str, fields: dict[str, Any], notes: list[str]) -> N
 def test_reasoning_effort_is_kept() -> None:
     (found,) = read_export({"id": "asst_1", "name": "ñandú!", "reasoning_effort": "low"}, None)
     assert (found.name, found.document["spec"]["reasoningEffort"]) == ("nandu", "low")
-    assert read_export({"id": "x", "name": "寿司"}, None)[0].name == "assistant"
+    assert read_export({"id": "x", "name": "寿司"}, None)[0].name == "x"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+def test_an_export_of_windows_is_read(repo: Repo, tmp_path: Path, encoding: str) -> None:
+    repo.commit(fleet())
+    file = tmp_path / "export.json"
+    file.write_bytes('{"id": "asst_123", "name": "Concierge", "instructions": "Olá"}'.encode(encoding))
+    done = command("import", "assistant", str(file), folder=repo.root)
+    assert done.returncode == 0, done.stderr
+    assert "Olá" in (repo.root / "bots/bistro/prompts/concierge.md").read_text()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_one_that_is_utf_16_is_told_what_to_do(repo: Repo, tmp_path: Path, encoding: str) -> None:
+    repo.commit(fleet())
+    file = tmp_path / "export.json"
+    file.write_bytes('{"id": "asst_123"}'.encode(encoding))
+    done = command("import", "assistant", str(file), folder=repo.root)
+    assert (done.returncode, "the file is UTF-16, which is not UTF-8 (save it as UTF-8)" in done.stderr) == (64, True)
+
+
+def test_names_without_latin_letters_go_by_their_ids(repo: Repo, tmp_path: Path) -> None:
+    """Beside what `init` wrote, which is called assistant."""
+    repo.commit({**fleet(), "bots/bistro/assistant.yaml": bot_file("assistant")})
+    file = tmp_path / "export.json"
+    rows = [
+        {"id": "asst_Ab1", "name": "Помощник"},
+        {"id": "asst_Cd2", "name": "助手"},
+        {"id": "asst_Ef3", "name": None},
+    ]
+    file.write_text(json.dumps({"object": "list", "data": [{"object": "assistant", **row} for row in rows]}))
+    done = command("import", "assistant", str(file), folder=repo.root)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (repo.root / "bots/bistro").glob("asst*.yaml")} == {
+        "asst-ab1.yaml",
+        "asst-cd2.yaml",
+        "asst-ef3.yaml",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,30 @@ def test_both_are_warnings_at_their_place_each_time(repo: Repo, tmp_path: Path) 
     ]
     for _ in range(2):
         assert warned(repo, tmp_path / "cache") == expected
+
+
+UNSEEN = [
+    ("triggerValue", "me\u200bnu", "a zero width space (U+200B), which nobody sees: 'me\\u200bnu'"),
+    ("keywordFinish", "sair\u00a0já", "a non-breaking space (U+00A0), which nobody sees: 'sair\\xa0já'"),
+    ("ignoreJids", ["5511\u202c@s.whatsapp.net"], "a pop directional formatting (U+202C)"),
+    ("triggerValue", "olá ❤️ 👨\u200d👩", ""),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "said"), UNSEEN)
+def test_what_customers_write_and_nobody_sees_is_told(
+    repo: Repo, tmp_path: Path, field: str, value: object, said: str
+) -> None:
+    text = bot_file("a").replace("triggerType: none", "triggerType: keyword\n  triggerOperator: equals")
+    text += f"  {field}: {json.dumps(value, ensure_ascii=False)}\n" + (
+        "" if field == "triggerValue" else "  triggerValue: menu\n"
+    )
+    repo.commit(fleet(a=text))
+    repository = Repository.discover(repo.root)
+    config = read_config(repository, None)
+    found = read_desired(repository, None, config, target_of(config, None), tmp_path / "cache").warnings
+    assert [one.message.startswith(f"holds {said}") for one in found] == ([True] if said else [])
+    assert all(one.pointer.startswith(f"spec.{field}") for one in found)
 
 
 def test_a_file_without_any_costs_no_second_look(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from reconciler.desired.text import text_of
 from reconciler.errors import Misuse
 from reconciler.model import Desired, Line, TargetType
 from reconciler.plan.review.findings import Divergence, Replay, Side
@@ -55,9 +56,9 @@ def recorded(path: Path) -> Iterator[Recorded]:
             for number, line in enumerate(iter(lambda: file.readline(_LINE + 1), b""), 1):
                 if len(line) > _LINE:
                     raise Misuse(f"{path}:{number}: a chat is larger than {_LINE >> 20} MiB")
-                if line.strip():
+                if (said := text_of(path, line) if number == 1 else line).strip():
                     try:
-                        yield msgspec.json.decode(line, type=Recorded)
+                        yield msgspec.json.decode(said, type=Recorded)
                     except (msgspec.DecodeError, UnicodeDecodeError) as error:
                         raise Misuse(f"{path}:{number}: this is no recorded chat: {error}") from error
     except OSError as error:

@@ -131,7 +131,7 @@ def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("{", "this is no recorded chat"),
         ('{"instance": 1}', "this is no recorded chat"),
-        ("\udcff", "is no recorded chat"),
+        ("\udcff", "which is not UTF-8"),
     ],
     ids=["no JSON", "another shape", "no UTF-8"],
 )
