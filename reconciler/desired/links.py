@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from reconciler.desired.assemble import Draft
 from reconciler.desired.traps import UNSEEN, called
@@ -132,6 +132,9 @@ def warnings(links: Links) -> Found:
                 yield draft, Fault(("spec", "assistantId"), message, "declare the Assistant, or give a model")
 
 
+_QUOTES: Final = frozenset("“”„‟«»‘’‚‛")
+
+
 def _unseen(draft: Draft) -> Found:
     """Characters in what customers have to write that none of them sees."""
     fields = ("triggerValue", "keywordFinish")
@@ -140,10 +143,11 @@ def _unseen(draft: Draft) -> Found:
     for where, word in words:
         if isinstance(word, str) and (found := UNSEEN.search(word)) is not None:
             shown = UNSEEN.sub(lambda each: each[0].encode("unicode_escape").decode(), word[:60])
-            yield (
-                draft,
-                Fault(where, f"holds {called(found[0])}, which nobody sees: '{shown}'", "write it anew without"),
-            )
+            said = f"holds {called(found[0])}, which nobody sees: '{shown}'"
+            yield draft, Fault(where, said, "write it anew without")
+        elif isinstance(word, str) and word and where[1] in fields and {word[0], word[-1]} & _QUOTES:
+            said = f"holds quotes that customers would have to write too: {word[:60]}"
+            yield draft, Fault(where, said, "take them out; around a text ' and \" are the ones that YAML takes away")
 
 
 def _absent(links: Links, draft: Draft, kind: Kind, *path: str | int) -> Found:

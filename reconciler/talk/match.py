@@ -9,6 +9,7 @@ message costs one pass over the text for each bot.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
@@ -47,12 +48,50 @@ class Asked(msgspec.Struct, frozen=True):
     matched: bool
 
 
+# What nobody sees, or only as another look of what stands before it: format characters, variation selectors, the frame
+# of a keycap, the tones of skin. Phones add them to emoji and to what is copied.
+UNSEEN: Final = (
+    "\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufe00-\ufe0f\u20e3\U0001f3fb-\U0001f3ff"
+    "\U000e0020-\U000e007f\U000e0100-\U000e01ef"
+)
+_UNSEEN: Final = re.compile(f"[{UNSEEN}]")
+_BLANKS: Final = re.compile(r"\s+")
+_BREAK: Final = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+# Letters and digits of double width, as keyboards of East Asia write them.
+_WIDE: Final = {
+    code: chr(code - 0xFEE0)
+    for first, last in ("09", "AZ", "az")
+    for code in range(ord(first) + 0xFEE0, ord(last) + 0xFEE1)
+}
+# Signs that a phone's keyboard writes in place of those in a trigger.
+SAME: Final[dict[int, str]] = {
+    **dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b\u2032\u02bc\u00b4\u0060"), "'"),
+    **dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u2033"), '"'),
+    **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-"),
+    **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F) if code not in _WIDE},
+}
+
+
+def clean(text: str) -> str:
+    """A text in NFC without what nobody sees, letters and digits of one width, each run of blanks as one: a line's end
+    where there is one in it, else a space; trimmed. What is clean stays as it is."""
+    if text.isascii():
+        return _BLANKS.sub(_blank, text).strip()
+    seen = _UNSEEN.sub("", unicodedata.normalize("NFC", text)).translate(_WIDE)
+    return unicodedata.normalize("NFC", _BLANKS.sub(_blank, seen)).strip()
+
+
+def _blank(run: re.Match[str]) -> str:
+    return "\n" if _BREAK.search(run[0]) else " "
+
+
 def fold(text: str) -> str:
-    """A text as triggers and finish words compare it: NFC(casefold(NFC(x))), trimmed.
+    """A text as triggers and finish words compare it: clean, with one form of quotes, dashes and digits, and
+    NFC(casefold(NFC(x))).
 
     Case folding undoes NFC for a few letters (U+0345, ΐ), hence the second normalisation (Unicode 15, 3.13, D145).
     """
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold()).strip()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", clean(text).translate(SAME)).casefold()).strip()
 
 
 def bare(text: str) -> str:
@@ -62,7 +101,7 @@ def bare(text: str) -> str:
 
 
 def check_regex(pattern: str) -> str | None:
-    """What RE2 has against a pattern, or None. The pattern is taken as the matcher takes it: NFC."""
+    """What RE2 has against a pattern, or None. The pattern is taken as the matcher takes it."""
     try:
         _compile(pattern)
     except re2.error as error:
@@ -109,7 +148,7 @@ def trigger_key(trigger_type: str, trigger_operator: str | None, trigger_value: 
         case "all":
             return "all"
         case "keyword" if trigger_operator and trigger_value is not None:
-            value = unicodedata.normalize("NFC", trigger_value) if trigger_operator == "regex" else fold(trigger_value)
+            value = pattern_of(trigger_value) if trigger_operator == "regex" else fold(trigger_value)
             return f"{trigger_operator} {value}"
         case "advanced" if trigger_value is not None:
             if check_advanced(trigger_value) is not None:
@@ -224,8 +263,17 @@ def terms_of(rule: str) -> Terms:
 
 
 def readable(text: str) -> str:
-    """The text as a pattern searches it: NFC, trimmed, its case kept; half surrogates become `?`."""
-    return unicodedata.normalize("NFC", text).strip().encode("utf-8", "replace").decode()
+    """The text as a pattern searches it: clean, its case kept; half surrogates become `?`."""
+    return clean(text).encode("utf-8", "replace").decode()
+
+
+def pattern_of(written: str) -> str:
+    """A pattern as it is searched: NFC, without what a clean text never holds, so that an emoji copied from a phone
+    finds itself; a blank that is none is a space."""
+    if written.isascii():
+        return written
+    seen = _UNSEEN.sub("", unicodedata.normalize("NFC", written)).translate(_WIDE)
+    return "".join(" " if char.isspace() and not char.isascii() else char for char in seen)
 
 
 @lru_cache(1024)
@@ -233,4 +281,4 @@ def _compile(pattern: str) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.max_mem = _MAX_MEMORY
-    return re2.compile(unicodedata.normalize("NFC", pattern), options=options)
+    return re2.compile(pattern_of(pattern), options=options)

@@ -118,6 +118,8 @@ UNSEEN = [
     ("triggerValue", "me\u200bnu", "a zero width space (U+200B), which nobody sees: 'me\\u200bnu'"),
     ("keywordFinish", "sair\u00a0já", "a non-breaking space (U+00A0), which nobody sees: 'sair\\xa0já'"),
     ("ignoreJids", ["5511\u202c@s.whatsapp.net"], "a pop directional formatting (U+202C)"),
+    ("triggerValue", "“menu”", "quotes that customers would have to write too: “menu”"),
+    ("triggerValue", "don’t", ""),
     ("triggerValue", "olá ❤️ 👨\u200d👩", ""),
 ]
 

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.talk.match import bare, check_advanced, check_regex, explain, fold, match, ranked, trigger_key
+from reconciler.talk.match import (
+    bare,
+    check_advanced,
+    check_regex,
+    clean,
+    explain,
+    fold,
+    match,
+    ranked,
+    readable,
+    trigger_key,
+)
 from tests.talk.rows import advanced, bot, everyone, keyword, line
 
 HOLDS = [
@@ -207,3 +219,72 @@ def test_the_order_of_input_is_irrelevant(bots, text, random):
     shuffled = list(bots)
     random.shuffle(shuffled)
     assert match(shuffled, text) == found
+
+
+def unseen() -> list[tuple[str, str]]:
+    rows = (Path(__file__).parent / "data" / "unseen.tsv").read_text().splitlines()[1:]
+    pairs = [(trigger, message) for trigger, message in (row.split("\t") for row in rows)]
+    assert pairs[-1][0] == "“menu”", "quotes around a word are part of it, of which `validate` warns"
+    return pairs[:-1]
+
+
+SAME = [
+    *unseen(),
+    ("1", "1\ufe0f\u20e3"),
+    ("1", "\uff11"),
+    ("menu", "\uff2d\uff25\uff2e\uff35"),
+    ("👍", "👍🏽"),
+    ("don't", "don\u2019t"),
+    ('"menu"', "\u201cmenu\u201d"),
+    ("e-mail", "e\u2011mail"),
+    ("quero menu", "quero\t menu"),
+    ("quero menu", "\u3000quero\u2003menu\u200f"),
+    ("one\ntwo", "one \r\n\r\n two"),
+    ("é", "e\u200b\u0301"),
+    ("me\u200cnu", "menu"),
+]
+
+
+@pytest.mark.parametrize(("trigger", "message"), SAME)
+@pytest.mark.parametrize("operator", ["equals", "contains", "startsWith", "endsWith"])
+def test_what_nobody_sees_makes_no_difference(operator: str, trigger: str, message: str) -> None:
+    bots = [keyword(operator, trigger)]
+    assert match(bots, message) is not None
+    assert trigger_key("keyword", operator, trigger) == trigger_key("keyword", operator, message)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [("exact:menu", "me\u200bnu"), ("contains:menu contains:hoje", "MENU\u00a0de\u2060 hoje"), ("exact:1", "１")],
+)
+def test_nor_to_rules(rule: str, message: str) -> None:
+    assert match([advanced(rule)], message) is not None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("^menu$", "menu\u200e"),
+        ("^quero menu$", "quero\u00a0 menu"),
+        ("❤️", "❤"),
+        ("❤", "❤️"),
+        (r"^\d$", "1️⃣"),
+        (r"^\d$", "\uff12"),
+        ("a\u00a0b", "a b"),
+        ("(?m)^two$", "one\r\n\r\ntwo"),
+    ],
+)
+def test_nor_to_patterns(pattern: str, message: str) -> None:
+    assert match([keyword("regex", pattern)], message) is not None
+
+
+def test_a_pattern_keeps_case_and_quotes() -> None:
+    assert match([keyword("regex", "^don't$")], "don\u2019t") is None
+    assert match([keyword("regex", "^menu$")], "Menu") is None
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=12))
+def test_what_is_clean_stays_so(text: str) -> None:
+    assert clean(clean(text)) == clean(text)
+    assert fold(clean(text)) == fold(text) == fold(fold(text))
+    assert readable(clean(text)) == readable(text)

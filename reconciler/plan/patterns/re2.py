@@ -9,7 +9,6 @@ each: so both always agree.
 from __future__ import annotations
 
 import string
-import unicodedata
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ import re2
 from reconciler.plan.patterns.charset import DIGITS, LAST, WORD, Ranges, one, union, without
 from reconciler.plan.patterns.scanner import Scanner
 from reconciler.plan.patterns.tree import Beyond, Chars, Edge, Node, Sequence
+from reconciler.talk.match import pattern_of
 
 _SPACES: Final[Ranges] = ((0x09, 0x0A), (0x0C, 0x0D), (0x20, 0x20))
 _CLASSES: Final[dict[str, Ranges]] = {
@@ -35,7 +35,7 @@ _TWINS: Final = {0x4B: 0x212A, 0x6B: 0x212A, 0x53: 0x17F, 0x73: 0x17F}  # ASCII'
 
 def parse(source: str) -> Node:
     """The tree of a pattern that RE2 takes. Raises Beyond for what is not understood here."""
-    return _Parser(unicodedata.normalize("NFC", source)).whole()
+    return _Parser(pattern_of(source)).whole()
 
 
 class _Parser(Scanner):

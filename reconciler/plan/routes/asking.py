@@ -5,7 +5,6 @@ Before it a `Fleet`; after it `search` looks for messages of which formulas hold
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -19,7 +18,7 @@ from reconciler.plan.patterns.tree import Beyond, Node, Refused
 from reconciler.plan.routes.answer import Fleet, Semantics
 from reconciler.plan.routes.letters import FIRST, SECOND, THIRD
 from reconciler.talk import match
-from reconciler.talk.match import fold
+from reconciler.talk.match import fold, pattern_of
 
 ValueTest = Literal["equals", "startsWith", "endsWith", "contains"]
 
@@ -127,7 +126,7 @@ def _on_runtime(bot: Bot) -> Asked:
         return Asked(bot.id, "advanced", value, formula, ("advanced", key), bot)
     rank = str(bot.trigger_operator)
     if rank == "regex":
-        return _regex(bot, unicodedata.normalize("NFC", value), FIRST, "runtime")
+        return _regex(bot, pattern_of(value), FIRST, "runtime")
     return Asked(bot.id, rank, value, Atom(rank, fold(value), SECOND), (rank, fold(value)), bot)  # type: ignore[arg-type]
 
 

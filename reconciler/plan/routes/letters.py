@@ -1,10 +1,10 @@
 """The letters that automata read. After it `search` builds an alphabet from them.
 
 Triggers compare a message in several views: as it stands, folded, without accents. Each view is made here letter by
-letter, so that one automaton may read a message in one view while another reads it in a second. For all but a few
-messages that is exactly what the matcher does: `ordinary` says for which. The rest are those where Unicode puts a mark
-and a letter together, or two marks in another order, only after folding (a `J` with a caron) - no claim is made of
-them.
+letter, so that one automaton may read a message in one view while another reads it in a second. On the runtime all
+triggers read a message in its clean form, so that form alone is spoken of. For all but a few messages the views are
+exactly what the matcher makes: `ordinary` says for which. The rest are those where Unicode puts a mark and a letter
+together, or two marks in another order, only after folding (a `J` with a caron) - no claim is made of them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from reconciler.plan.evolution import match as evolution
 from reconciler.plan.patterns import javascript
 from reconciler.plan.patterns.charset import Ranges, union
 from reconciler.plan.routes.answer import Semantics
-from reconciler.talk.match import bare, fold
+from reconciler.talk.match import SAME, bare, clean, fold
 
 # Views of a message, by their place in `Letter.views`. The runtime: NFC and trimmed, folded, bare. An Evolution API
 # server: as it stands, in UTF-16 units, without accents.
@@ -39,10 +39,10 @@ class Letter(msgspec.Struct, frozen=True):
 
 @lru_cache(4096)
 def runtime_letter(char: str) -> Letter | None:
-    """A character as the runtime sees it; None where NFC makes another of it, so that no message holds it."""
-    if unicodedata.normalize("NFC", char) != char or "\ud800" <= char <= "\udfff":
+    """A character as the runtime sees it; None where none is left of it in a clean message (`talk.match.clean`)."""
+    if "\ud800" <= char <= "\udfff" or clean(f"0{char}0") != f"0{char}0":
         return None
-    folded = unicodedata.normalize("NFC", char.casefold())
+    folded = unicodedata.normalize("NFC", char.translate(SAME).casefold())
     letters = unicodedata.normalize("NFD", folded)
     plain = unicodedata.normalize("NFC", "".join(c for c in letters if not unicodedata.combining(c)))
     return Letter(char, (char, folded, plain))
@@ -73,7 +73,7 @@ def ordinary(text: str, semantics: Semantics) -> bool:
     if any("\ud800" <= char <= "\udfff" for char in text):
         return False
     if semantics == "runtime":
-        text = unicodedata.normalize("NFC", text).strip()
+        text = clean(text)
         letters = [runtime_letter(char) for char in text]
         views = (text, fold(text), bare(text))
     else:
@@ -96,7 +96,7 @@ def sources(semantics: Semantics) -> tuple[dict[str, str], dict[str, str]]:
     second: dict[str, str] = {}
     third: dict[str, str] = {}
     for char in _chars(_CASED):
-        if char.casefold() == char == unicodedata.normalize("NFD", char).lower():
+        if char.casefold() == char == unicodedata.normalize("NFD", char).lower() and ord(char) not in SAME:
             continue
         letter = LETTERS[semantics](char)
         if letter is None:

@@ -127,7 +127,7 @@ class _Search:
             self.pay(len(seen))
             rows = self.rows(states)
             for letter, price, blank, classes in self.letters:
-                if blank and edge == _START and trims:
+                if blank and edge != _READ and trims:  # a clean message begins with none, and has no two in a row
                     continue
                 reached = tuple(map(getitem, rows, classes))
                 after = reached, (_BLANK if blank and trims else _READ)

@@ -23,7 +23,19 @@ from reconciler.plan.routes.prove import MOST_MOVED, prove
 from reconciler.talk import match
 from tests.conftest import many
 
-ALPHABET = ["a", "b", "A", "ß", "s", "é", "e\u0301", "E", "İ", "i", "I", " ", "σ", "ς", "Σ", "\n", "1", "😀", "ﬁ"]
+ALPHABET = [
+    *("a", "b", "A", "ß", "s", "é", "e\u0301", "E", "İ", "i", "I", " ", "σ", "ς", "Σ", "\n", "1", "😀", "ﬁ"),
+    *(
+        "\u200b",
+        "\ufe0f",
+        "'",
+        "\u2019",
+        "\uff11",
+        "\uff21",
+        "\u00a0",
+        "\t",
+    ),  # clean texts hold none of these
+]
 SHORT = ["".join(parts) for size in (1, 2) for parts in product(ALPHABET, repeat=size)]
 WORDS = st.lists(st.sampled_from(ALPHABET), min_size=1, max_size=3).map("".join)
 
