@@ -19,6 +19,7 @@ from reconciler.store.tags import row_tag
 
 MOST: Final = 1000  # entries of one page
 MOST_PAGES: Final = 1_000_000
+PAGED: Final = ("page", "limit")  # the parameters of a list that is asked for by pages
 _CHUNK: Final = 1 << 16  # bytes sent at once
 _CACHE: Final = "private, no-cache"
 

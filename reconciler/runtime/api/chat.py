@@ -94,8 +94,18 @@ def _event(said: Said) -> bytes:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/chat/{instance}", write, "http/chat-message", chat=True, ok=202),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}", read, chat=True, says=(400,), query=("after", "limit")),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}/events", follow, chat=True, query=("after",)),
-    Endpoint("DELETE", "/chat/{instance}/{remoteJid}", forget),
+    Endpoint("POST", "/chat/{instance}", write, "http/chat-message", chat=True, ok=202, answer="message-taken"),
+    Endpoint(
+        "GET",
+        "/chat/{instance}/{remoteJid}",
+        read,
+        chat=True,
+        says=(400,),
+        query=("after", "limit"),
+        answer="transcript",
+    ),
+    Endpoint(
+        "GET", "/chat/{instance}/{remoteJid}/events", follow, chat=True, query=("after",), answer="text/event-stream"
+    ),
+    Endpoint("DELETE", "/chat/{instance}/{remoteJid}", forget, answer="chat-forgotten"),
 )

@@ -46,4 +46,6 @@ def _same(header: str, etag: str) -> bool:
     return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in header.split(",") if tag.strip())
 
 
-ENDPOINTS = (Endpoint("GET", "/fleet", read, access="any", says=(304, 404), query=("instance", "since")),)
+ENDPOINTS = (
+    Endpoint("GET", "/fleet", read, access="any", says=(304, 404), query=("instance", "since"), answer="fleet"),
+)

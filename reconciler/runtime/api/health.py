@@ -100,14 +100,14 @@ async def logout(_: Call) -> Response:
 
 
 OPEN = (  # what a loop without a runtime answers too
-    Endpoint("GET", "/", root, access="open"),
-    Endpoint("GET", "/healthz", healthz, access="open"),
-    Endpoint("GET", "/readyz", readyz, access="open", says=(503,)),
-    Endpoint("GET", "/metrics", metrics, access="open"),
-    Endpoint("POST", "/verify-creds", verify, access="global"),
+    Endpoint("GET", "/", root, access="open", answer="welcome"),
+    Endpoint("GET", "/healthz", healthz, access="open", answer="status"),
+    Endpoint("GET", "/readyz", readyz, access="open", says=(503,), answer="status"),
+    Endpoint("GET", "/metrics", metrics, access="open", answer="text/plain"),
+    Endpoint("POST", "/verify-creds", verify, access="global", answer="verified"),
 )
 ENDPOINTS = (
     *OPEN,
-    Endpoint("POST", "/console/login", login, "http/login", "open", guessed="body"),
-    Endpoint("POST", "/console/logout", logout, access="open"),
+    Endpoint("POST", "/console/login", login, "http/login", "open", guessed="body", answer="status"),
+    Endpoint("POST", "/console/logout", logout, access="open", answer="status"),
 )

@@ -8,7 +8,7 @@ from reconciler.errors import Rejected
 from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import Fields, fitting, merged, read_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import answer_found, answer_row, match, page, quoted
+from reconciler.runtime.lists import PAGED, answer_found, answer_row, match, page, quoted
 from reconciler.runtime.urls import check_urls
 from reconciler.store.directory import Held
 
@@ -157,16 +157,17 @@ def fit_to_run(call: Call, body: Fields) -> Fields:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/instance/create", create, _BODY, "global", ok=201, says=(409, 422)),
+    Endpoint("POST", "/instance/create", create, _BODY, "global", ok=201, says=(409, 422), answer="instance-created"),
     Endpoint(
         "GET",
         "/instance/fetchInstances",
         find,
         access="any",
         says=(304, 400, 404),
-        query=("instanceName", "instanceId", "page", "limit"),
+        query=("instanceName", "instanceId", *PAGED),
+        answer="instances",
     ),
-    Endpoint("GET", "/instance/connectionState/{instance}", state),
-    Endpoint("PUT", "/instance/update/{instance}", update, _BODY, says=(409, 412, 422)),
-    Endpoint("DELETE", "/instance/delete/{instance}", delete, says=(412,)),
+    Endpoint("GET", "/instance/connectionState/{instance}", state, answer="connection-state"),
+    Endpoint("PUT", "/instance/update/{instance}", update, _BODY, says=(409, 412, 422), answer="instance"),
+    Endpoint("DELETE", "/instance/delete/{instance}", delete, says=(412,), answer="instance-deleted"),
 )

@@ -34,4 +34,6 @@ def _late(error: BaseException) -> bool:
     return False
 
 
-ENDPOINTS = (Endpoint("GET", "/openai/getModels/{instance}", find, says=(502, 504), query=("openaiCredsId",)),)
+ENDPOINTS = (
+    Endpoint("GET", "/openai/getModels/{instance}", find, says=(502, 504), query=("openaiCredsId",), answer="models"),
+)

@@ -62,7 +62,7 @@ def _row(session: Session) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/changeStatus/{instance}", change_status, "http/change-status"),
-    Endpoint("GET", "/openai/fetchSessions/{openaiBotId}/{instance}", find, personal=True),
-    Endpoint("GET", "/openai/countSessions/{instance}", count),
+    Endpoint("POST", "/openai/changeStatus/{instance}", change_status, "http/change-status", answer="status-changed"),
+    Endpoint("GET", "/openai/fetchSessions/{openaiBotId}/{instance}", find, personal=True, answer="sessions"),
+    Endpoint("GET", "/openai/countSessions/{instance}", count, answer="counts"),
 )

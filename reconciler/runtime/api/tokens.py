@@ -77,9 +77,11 @@ def _row(call: Call, token: Token) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/tokens", create, "http/token", "global", ok=201, says=(404, 409)),
-    Endpoint("GET", "/tokens", find, access="global"),
-    Endpoint("DELETE", "/tokens/{id}", delete, access="global", says=(404,)),
-    Endpoint("POST", "/instance/token/{instance}", rotate, access="global", says=(404,)),
-    Endpoint("POST", "/chat/{instance}/{remoteJid}/token", of_chat, "http/chat-token", ok=201),
+    Endpoint("POST", "/tokens", create, "http/token", "global", ok=201, says=(404, 409), answer="token-made"),
+    Endpoint("GET", "/tokens", find, access="global", answer="tokens"),
+    Endpoint("DELETE", "/tokens/{id}", delete, access="global", says=(404,), answer="token-deleted"),
+    Endpoint("POST", "/instance/token/{instance}", rotate, access="global", says=(404,), answer="token-rotated"),
+    Endpoint(
+        "POST", "/chat/{instance}/{remoteJid}/token", of_chat, "http/chat-token", ok=201, answer="chat-token-made"
+    ),
 )
