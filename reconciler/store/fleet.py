@@ -52,11 +52,11 @@ class Fleet:
         db.submit(self._load).result()
 
     def _load(self, c: Connection) -> None:
-        kept = c.execute("SELECT id, version, sealed FROM fleet").fetchone()
-        if kept["sealed"] is None:
-            c.execute("UPDATE fleet SET sealed=?", (self._vault.seal(kept["id"]),))
-        else:
-            self._vault.open(kept["sealed"])  # the right secret key, or Misuse now and not at the first chat
+        kept = c.execute("SELECT id, version, sealed, digest_key FROM fleet").fetchone()
+        sealed = kept["sealed"] or self._vault.seal(kept["id"])
+        # The right secret key, or Misuse now and not at the first chat.
+        if (digest_key := self._vault.recognise(sealed, kept["digest_key"])) is not None:
+            c.execute("UPDATE fleet SET sealed=?, digest_key=?", (sealed, digest_key))
         self._id, self._version = kept["id"], kept["version"]
         for found in c.execute("SELECT * FROM instances ORDER BY rowid"):
             sealed = (found["token"], found["token_digest"], found["secret"], found["secret_digest"])

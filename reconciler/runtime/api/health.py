@@ -78,12 +78,13 @@ async def verify(_: Call) -> Response:
 async def login(call: Call) -> Response:
     """Opens a console session for whoever has the global key: an HttpOnly cookie for 12 hours."""
     key = (await read_body(call.request, "http/login")).get("key")
-    if not isinstance(key, str) or not call.served.keys.is_global(key):
+    session = call.served.keys.session(key) if isinstance(key, str) else None
+    if session is None:
         return unauthorized()
     response = json({"status": "success"})
     response.set_cookie(
         COOKIE,
-        call.served.keys.session(),
+        session,
         max_age=SESSION,
         httponly=True,
         samesite="strict",

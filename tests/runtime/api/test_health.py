@@ -84,7 +84,8 @@ def test_another_global_key_ends_the_consoles_sessions(server: Server) -> None:
         headers = [(b"cookie", f"{COOKIE}={session}".encode())]
         return Keys(key, server.store).found(Request({"type": "http", "headers": headers})) is not None
 
-    session = Keys("the key before", server.store).session()
+    session = Keys("the key before", server.store).session("the key before")
+    assert session is not None
     assert opens("the key before")
     assert not opens(KEY)
 
