@@ -155,7 +155,7 @@ def _app(served: Served, endpoints: Sequence[Endpoint], log_to: TextIO | None, a
         routes=routes(served, (*endpoints, *describe.endpoints(endpoints))),
         middleware=[
             Middleware(Observe, metrics=served.metrics, log=make_log(log_to), access_log=access_log),
-            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4, thread_minimum_size=16 << 10),
         ],
         exception_handlers={HTTPException: unrouted},
     )

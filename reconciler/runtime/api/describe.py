@@ -10,7 +10,7 @@ import html
 import json as stdjson
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from starlette.responses import HTMLResponse, Response
@@ -43,7 +43,7 @@ _MEANING: Final = {
 _QUERY: Final[dict[str, dict[str, Any]]] = {
     "page": {
         "schema": {"type": "integer", "minimum": 1, "maximum": MOST_PAGES},
-        "description": "A part of the list, from 1; all without.",
+        "description": "A part of the list, from 1; all without. `Link` names the next one, where there may be one.",
     },
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST}, "description": "Entries of a page."},
     "after": {"schema": {"type": "string"}, "description": "The id of the message after which to begin."},
@@ -75,12 +75,17 @@ def endpoints(table: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 
 async def _openapi(table: Sequence[Endpoint], _: Call) -> Response:
     """The description in OpenAPI 3.1."""
-    return raw(stdjson.dumps(describe(table)))
+    return raw(_written(tuple(table)))
 
 
 async def _docs(table: Sequence[Endpoint], _: Call) -> Response:
     """The description as a page."""
     return HTMLResponse(page(table))
+
+
+@cache
+def _written(table: tuple[Endpoint, ...]) -> bytes:
+    return stdjson.dumps(describe(table)).encode()
 
 
 def describe(table: Sequence[Endpoint]) -> dict[str, Any]:
@@ -145,6 +150,9 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             for status in statuses(endpoint)
         },
     }
+    if "limit" in endpoint.query:
+        link = {"schema": {"type": "string"}, "description": "The next page (RFC 8288), where there may be one."}
+        operation["responses"][str(endpoint.ok)]["headers"] = {"Link": link}
     if endpoint.answer is not None:
         operation["responses"][str(endpoint.ok)]["content"] = _answer(endpoint.answer)
     if endpoint.body is not None:
