@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ from reconciler.talk.decide import Discard, End, switch
 
 __all__ = ["DONE", "FAILED", "MIGRATIONS", "NEW", "WAITING", "Chats", "Said"]
 
+
+T = TypeVar("T")
 
 _SHORT: Final = 100  # messages of a transcript that are read without delay
 
@@ -88,17 +90,13 @@ class Chats:
 
         return await self._db.write(write)
 
-    async def sessions(self, instance_id: str, bot_id: str) -> list[Session]:
-        """The sessions of a bot, oldest first."""
-        return await self._db.read(lambda connection: leases.sessions_of(connection, instance_id, bot_id))
-
     async def sessions_part(
-        self, instance_id: str, bot_id: str, shown: Callable[[Session], bytes], after: int, limit: int, offset: int = 0
-    ) -> tuple[list[bytes], int]:
+        self, instance_id: str, bot_id: str, shown: Callable[[Session], T], after: int, limit: int, offset: int = 0
+    ) -> tuple[list[T], int]:
         """At most `limit` sessions of a bot as `shown` shows them, oldest first, after the place `after` and `offset`
         more; and the place of the last. All of it is done where lists are read."""
 
-        def look(connection: sqlite3.Connection) -> tuple[list[bytes], int]:
+        def look(connection: sqlite3.Connection) -> tuple[list[T], int]:
             found = leases.sessions_part(connection, instance_id, bot_id, after, limit, offset)
             return [shown(session) for _, session in found], found[-1][0] if found else after
 

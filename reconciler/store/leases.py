@@ -117,15 +117,6 @@ def newest_session(connection: sqlite3.Connection, chat: tuple[str, str]) -> Ses
     return None if row is None else read_session(row)
 
 
-def sessions_of(connection: sqlite3.Connection, instance_id: str, bot_id: str) -> list[Session]:
-    """All sessions of a bot, oldest first."""
-    rows = connection.execute(
-        f"SELECT {_SESSION} FROM sessions WHERE bot_id = ? AND instance_id = ? ORDER BY seq",  # noqa: S608
-        (bot_id, instance_id),
-    )
-    return [read_session(row) for row in rows]
-
-
 def sessions_part(
     connection: sqlite3.Connection, instance_id: str, bot_id: str, after: int, limit: int, offset: int
 ) -> list[tuple[int, Session]]:
