@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from reconciler.errors import Misuse
+from reconciler.kept import Key
 
 # The openai SDK reads these of the process even where it is told None: one tenant's calls would carry another's.
 _OPENAI_LEAKS: Final = (
@@ -36,6 +38,17 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         """RECONCILER_API_KEY. Raises Misuse for what no header can carry."""
         key = self.variables.get("RECONCILER_API_KEY", "").strip()
         return usable_key(key, "the environment variable RECONCILER_API_KEY") if key else None
+
+    @property
+    def previous_api_key(self) -> str | None:
+        """RECONCILER_API_KEY_PREVIOUS, valid beside the global key. Raises Misuse for what no header can carry."""
+        key = self.variables.get("RECONCILER_API_KEY_PREVIOUS", "").strip()
+        return usable_key(key, "the environment variable RECONCILER_API_KEY_PREVIOUS") if key else None
+
+    @property
+    def previous_secret_key(self) -> str | None:
+        """RECONCILER_SECRET_KEY_PREVIOUS: what RECONCILER_SECRET_KEY was before."""
+        return self.variables.get("RECONCILER_SECRET_KEY_PREVIOUS") or None
 
     @property
     def url(self) -> str | None:
@@ -162,31 +175,20 @@ class DataFolder:
         except FileNotFoundError:
             return None
 
+    @property
+    def api_key(self) -> Key:
+        """The global key that is kept here."""
+        return Key(self.path / "api-key", lambda: secrets.token_urlsafe(24))
+
+    @property
+    def secret_key(self) -> Key:
+        """The key that is kept here of what is encrypted: 32 bytes, URL-safe base64."""
+        return Key(self.path / "secret.key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())
+
     def make_key(self) -> tuple[str, bool]:
         """The global key kept here, made if there is none; and whether it was made now."""
-        return self._secret("api-key", lambda: secrets.token_urlsafe(24))
+        return self.api_key.kept_or_made()
 
     def make_secret_key(self) -> str:
-        """The key that encrypts stored keys (32 bytes, URL-safe base64), made on first use, mode 0600."""
-        import base64
-
-        return self._secret("secret.key", lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode())[0]
-
-    def _secret(self, name: str, make: Callable[[], str]) -> tuple[str, bool]:
-        path = self.path / name
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            if kept := path.read_text().strip():
-                return kept, False
-            raise Misuse(
-                f"{path} is empty: restore it from a backup, or delete it where nothing is stored yet"
-            ) from None
-        value = make()
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(value + "\n")
-        except OSError as error:  # half a key would be taken for a whole one at the next start
-            path.unlink()
-            raise Misuse(f"{path} cannot be written: {error.strerror}") from error
-        return value, True
+        """The key that encrypts stored keys, made on first use."""
+        return self.secret_key.kept_or_made()[0]

@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".installed"
-LOCKS = {"runtime": "runtime.lock", "dev": "requirements.lock"}
+GENERATOR = VENV / "generator"  # makes a client from /openapi.json; apart, for it wants another Typer than what runs
+LOCKS = {"runtime": "runtime.lock", "dev": "requirements.lock", "generator": "generator.lock"}
 # What a user's settings of pip may say of where to install; here it is .venv. `-I` keeps PYTHONPATH and the like away.
 ASTRAY = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_CONSTRAINT", "PIP_REQUIREMENT", "PIP_PYTHON")
 KEPT = 12  # lines of what an installer said that are shown
@@ -85,7 +86,7 @@ def bring(dev: bool) -> None:
         # Once made, .venv keeps its interpreter, whatever else is first on the PATH today.
         "python": python if os.environ.get("PYTHON") else have.get("python", python),
         "which": which,
-        "lock": digest(LOCKS[which]),
+        "lock": digest(*locks(which)),
         "project": digest("pyproject.toml"),
     }
     if want == have:
@@ -93,7 +94,7 @@ def bring(dev: bool) -> None:
     STAMP.unlink(missing_ok=True)
     if have == {**want, "project": have.get("project")}:
         steps = ["project"]
-    elif have == {**want, "project": have.get("project"), "which": "runtime", "lock": digest(LOCKS["runtime"])}:
+    elif have == {**want, "project": have.get("project"), "which": "runtime", "lock": digest(*locks("runtime"))}:
         steps = ["lock", "project"]
         print("Installing what the tests need into .venv …", file=sys.stderr)
     else:
@@ -120,8 +121,13 @@ def installed() -> dict[str, str]:
     return said if works and isinstance(said, dict) and said.get("root") == str(ROOT) else {}
 
 
-def digest(name: str) -> str:
-    return hashlib.sha256((ROOT / name).read_bytes()).hexdigest()
+def locks(which: str) -> list[str]:
+    """The locks that an environment is made from."""
+    return [LOCKS[which], *([LOCKS["generator"]] if which == "dev" else [])]
+
+
+def digest(*names: str) -> str:
+    return hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in names)).hexdigest()
 
 
 Installer = Callable[[str, "dict[str, str]"], "list[str]"]
@@ -150,7 +156,10 @@ def pip(step: str, want: dict[str, str]) -> list[str]:
 def arguments(step: str, want: dict[str, str]) -> list[str]:
     if step == "project":
         return ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
-    return ["--require-hashes", "--no-deps", "--requirement", str(ROOT / LOCKS[want["which"]])]
+    locked = ["--require-hashes", "--no-deps", "--requirement"]
+    if step == "generator":
+        return ["--target", str(GENERATOR), *locked, str(ROOT / LOCKS["generator"])]
+    return [*locked, str(ROOT / LOCKS[want["which"]])]
 
 
 def install(installer: Installer, steps: Sequence[str], want: dict[str, str]) -> None:
@@ -158,6 +167,8 @@ def install(installer: Installer, steps: Sequence[str], want: dict[str, str]) ->
         VENV.unlink() if VENV.is_symlink() else shutil.rmtree(VENV)
     for step in [*steps, "check"]:
         run(installer(step, want))
+        if step == "lock" and want["which"] == "dev":
+            run(installer("generator", want))
 
 
 def run(command: Sequence[str]) -> str:

@@ -58,10 +58,11 @@ def fill(index: Path, folder: Path) -> None:
     """Downloads what the lock names, and puts a newer release of each beside it."""
     oldest = folder / "pip.txt"
     oldest.write_text(f"pip=={OLDEST} --hash=sha256:{OLDEST_SHA256}\n")
-    for lock in (ROOT / "requirements.lock", oldest):
+    own = [ROOT / name for name in environment.locks("dev")]
+    for lock in (*own, oldest):
         ran(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
             "--only-binary", ":all:", "--requirement", lock, "--dest", index)  # fmt: skip
-    for name, _ in LOCKED.findall((ROOT / "requirements.lock").read_text()):
+    for name in sorted({name for lock in own for name, _ in LOCKED.findall(lock.read_text())}):
         release(index, name)
 
 
@@ -96,7 +97,7 @@ def proofs(index: Path, folder: Path) -> Iterator[list[tuple[str, Callable[[], o
             if shutil.which("uv")
             else []
         ),
-        (f"{newest.name.removesuffix('-py3-none-any.whl')} takes both locks", lambda: takes(folder, index, newest)),
+        (f"{newest.name.removesuffix('-py3-none-any.whl')} takes the locks", lambda: takes(folder, index, newest)),
     ]
 
 

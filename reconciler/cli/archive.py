@@ -23,6 +23,7 @@ from reconciler.errors import Misuse
 FORMAT: Final = 1
 DATABASES: Final = ("runtime.db", "loop.db")
 KEYS: Final = ("secret.key", "api-key")
+BEFORE: Final = tuple(f"{name}.previous" for name in KEYS)  # there while a key is being replaced
 _MANIFEST: Final = "manifest.json"
 _MANIFEST_BYTES: Final = 64 * 1024
 
@@ -100,7 +101,7 @@ def _manifest(file: Path, tar: tarfile.TarFile) -> Manifest:
         raise Misuse(f"{file} is no backup of reconciler") from error
     if manifest.format > FORMAT:
         raise Misuse(f"{file} was made by a newer reconciler ({manifest.version}): restore it with that version")
-    if unknown := sorted(set(manifest.files) - {*DATABASES, *KEYS}):
+    if unknown := sorted(set(manifest.files) - {*DATABASES, *KEYS, *BEFORE}):
         raise Misuse(f"{file} is no backup of reconciler: it holds {unknown[0]!r}")
     return manifest
 

@@ -32,7 +32,7 @@ def backup(
         reconciler backup backup.tar.gz
         reconciler backup nightly.tar.gz --without-keys --force
     """
-    from reconciler.cli.archive import DATABASES, KEYS, pack
+    from reconciler.cli.archive import BEFORE, DATABASES, KEYS, pack
     from reconciler.store.copy import copy_database
 
     folder = DataFolder(data) if data else context.data
@@ -47,10 +47,11 @@ def backup(
         for each in DATABASES:
             if (folder.path / each).exists():
                 copy_database(folder.path / each, staging / each)
-        for each in () if without_keys else KEYS:
+        keys = () if without_keys else (*BEFORE, *KEYS)  # the key that is replaced first, or it might be gone
+        for each in keys:
             if (folder.path / each).exists():
                 shutil.copyfile(folder.path / each, staging / each)
-        manifest = pack(file, staging, [each for each in (*DATABASES, *KEYS) if (staging / each).exists()])
+        manifest = pack(file, staging, [each for each in (*DATABASES, *KEYS, *BEFORE) if (staging / each).exists()])
     put(f"{file}: {', '.join(manifest.files)}")
     if "secret.key" in manifest.files:
         say("It holds the keys that open all stored secrets: keep it as you keep those.")

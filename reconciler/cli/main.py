@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "schema": "schema:schema",
     "run": "run:run",
     "serve": "serve:serve",
+    "rotate": "rotate:rotate",
     "backup": "backup:backup",
     "restore": "restore:restore",
 }

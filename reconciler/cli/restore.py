@@ -38,7 +38,7 @@ def restore(
         reconciler restore backup.tar.gz
         reconciler restore backup.tar.gz --data /var/lib/reconciler --force
     """
-    from reconciler.cli.archive import DATABASES, KEYS, unpack
+    from reconciler.cli.archive import BEFORE, DATABASES, KEYS, unpack
     from reconciler.reconcile.locks import loop_runs
     from reconciler.store.copy import check_database, count_on
 
@@ -69,7 +69,9 @@ def restore(
             count_on(staging / "runtime.db")
             unfinished = True
             folder.restoring.touch()
-            aside = _move_in(folder.path, staging, [name for name in (*KEYS, *DATABASES) if name in manifest.files])
+            aside = _move_in(
+                folder.path, staging, [name for name in (*BEFORE, *KEYS, *DATABASES) if name in manifest.files]
+            )
             folder.restoring.unlink()
             unfinished = False
     finally:
@@ -90,17 +92,19 @@ def _opens(folder: DataFolder, staging: Path) -> bool:
 
     from reconciler.store.vault import Vault
 
-    kept = next((path for path in (staging / "secret.key", folder.path / "secret.key") if path.exists()), None)
-    key = context.environment.secret_key or (kept.read_text().strip() if kept else None)
+    environment = context.environment
+    kept = DataFolder(staging if (staging / "secret.key").exists() else folder.path).secret_key
+    key = environment.secret_key or (kept.path.read_text().strip() if kept.path.exists() else None)
     if key is None:
         return False
+    before = (environment.previous_secret_key, None if environment.secret_key else kept.previous())
     with closing(sqlite3.connect(f"{(staging / 'runtime.db').absolute().as_uri()}?mode=ro", uri=True)) as opened:
         try:
             found = opened.execute("SELECT sealed FROM fleet").fetchone()
         except sqlite3.Error as error:
             raise Misuse(f"runtime.db is no store of reconciler: {error}") from error
     if found and found[0]:
-        Vault(key).open(found[0])
+        Vault(key, [one for one in before if one]).open(found[0])
     return True
 
 
@@ -109,9 +113,11 @@ def _move_in(folder: Path, staging: Path, names: Collection[str]) -> Path | None
     belongs to those that go. The folder where that is, None where nothing was there."""
     from reconciler.cli.archive import DATABASES
 
+    # What a key replaced is of no use beside another one, and an API key would go on opening everything.
+    stale = [f"{name}.previous" for name in ("secret.key", "api-key") if name in names]
     aside = folder / f"before-restore-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     moved = False
-    for name in dict.fromkeys((*names, *DATABASES)):
+    for name in dict.fromkeys((*names, *stale, *DATABASES)):
         # The logs of a database belong to it: left behind, they would be played into the new one.
         for each in (name, f"{name}-wal", f"{name}-shm") if name in DATABASES else (name,):
             if (folder / each).exists():

@@ -150,7 +150,7 @@ Door = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 def _door(listen: str, folder: DataFolder) -> Door:
     """What serves the loop's own endpoints. Raises Misuse for an address that is none, or one that wants a key."""
     from reconciler.cli.loops import beside, hook_secret, standings
-    from reconciler.cli.serve import global_key, own_key_for
+    from reconciler.cli.serve import global_keys, own_key_for
     from reconciler.runtime.server import bind, serve_loop, url_of
 
     host, _, port = listen.rpartition(":")
@@ -160,7 +160,7 @@ def _door(listen: str, folder: DataFolder) -> Door:
     secret = hook_secret()
     own_key_for(host)
     listening = bind(host, int(port))
-    key, began = global_key(folder), time.time()
+    keys, began = global_keys(folder), time.time()
 
     def ready() -> bool:
         from reconciler.reconcile.history import History
@@ -176,7 +176,7 @@ def _door(listen: str, folder: DataFolder) -> Door:
             listening,
             stop,
             beside(folder),
-            api_key=key,
+            api_key=keys,
             hook_secret=secret,
             ready=ready,
             standings=standings(folder),

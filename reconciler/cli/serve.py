@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +14,7 @@ import typer
 from reconciler.cli.context import context
 from reconciler.cli.output import say
 from reconciler.errors import Misuse
+from reconciler.kept import Watched
 from reconciler.settings import DataFolder
 
 if TYPE_CHECKING:
@@ -112,12 +113,14 @@ def prepare(
     from reconciler.runtime.server import Serving, bind
 
     listening = bind(host, port)
-    key = global_key(folder)
+    keys = global_keys(folder)
+    secret_key, *previous = secret_keys(folder)
     serving = Serving(
         database=folder.runtime_database,
         address=folder.address,
-        api_key=key,
-        secret_key=environment.secret_key or folder.make_secret_key(),
+        api_key=keys,
+        secret_key=secret_key,
+        previous_secret_keys=tuple(previous),
         openai_base_url=environment.openai_base_url,
         allow_private_urls=allow_private_urls,
         access_log=access_log,
@@ -128,18 +131,32 @@ def prepare(
 
 def own_key_for(host: str) -> None:
     """Raises Misuse where an open address has no key of its own."""
-    if not context.environment.api_key and not _loopback(host):
+    own, _ = context.environment.api_key, context.environment.previous_api_key  # raises before anything is made
+    if not own and not _loopback(host):
         raise Misuse(f"listening on {host} needs a key of your own: set RECONCILER_API_KEY to a long random text")
 
 
-def global_key(folder: DataFolder) -> str:
-    """The global key: the environment's, else the one kept in the data folder, made if there is none."""
-    if key := context.environment.api_key:
-        return key
-    key, made = folder.make_key()
+def global_keys(folder: DataFolder) -> Callable[[], tuple[str, ...]]:
+    """Says which global keys are valid: the environment's, else the one kept in the data folder, made if there is none;
+    and beside it the one that it replaces."""
+    environment = context.environment
+    others = tuple(key for key in (environment.previous_api_key,) if key)
+    if key := environment.api_key:
+        keys = (key, *others)
+        return lambda: keys
+    _, made = folder.make_key()
     if made:
         say(f"API key  made and kept in {folder.path / 'api-key'} (RECONCILER_API_KEY is not set)")
-    return key
+    return Watched(folder.api_key, others)
+
+
+def secret_keys(folder: DataFolder) -> tuple[str, ...]:
+    """The secret key: the environment's, else the one kept in the data folder, made if there is none; and after it what
+    it was before."""
+    environment = context.environment
+    now = environment.secret_key or folder.make_secret_key()
+    before = (environment.previous_secret_key, None if environment.secret_key else folder.secret_key.previous())
+    return (now, *(key for key in before if key))
 
 
 def _loopback(host: str) -> bool:

@@ -64,7 +64,7 @@ def up(
 
         from reconciler.runtime.server import serve as run_server
 
-        loop = _Loop(folder, served, target, serving.api_key)
+        loop = _Loop(folder, served, target)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             running = run_server(
                 serving,
@@ -94,11 +94,10 @@ def _target(name: str | None) -> Target:
 class _Loop:
     """The child process that runs the loop; started anew, with back-off, should it end."""
 
-    def __init__(self, folder: DataFolder, target: Target, named: str | None, api_key: str) -> None:
+    def __init__(self, folder: DataFolder, target: Target, named: str | None) -> None:
         self._folder = folder
         self._target = target  # at the start; a commit may name another
         self._named = named
-        self._api_key = api_key
         self._started = time.time()
         self._passed = False
 
@@ -125,7 +124,8 @@ class _Loop:
         if context.repo:
             variables["RECONCILER_REPO"] = context.repo
         self._folder.served.write_text(self._target.name + "\n")
-        variables["RECONCILER_API_KEY"] = self._api_key
+        if not context.environment.api_key:  # the one in the data folder, read anew at each pass: it may be replaced
+            variables.pop("RECONCILER_API_KEY", None)
         # -P: the loop stands in the repository, of whose files no module is to be run.
         command = [sys.executable, "-P", "-m", "reconciler", "run", "--until-stdin-closes"]
         command += ["--beside", self._named or "-"]

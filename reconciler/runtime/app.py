@@ -7,6 +7,7 @@ knows what an endpoint does.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final, TextIO
 
 from starlette.applications import Starlette
@@ -38,7 +39,7 @@ from reconciler.runtime.api import (
 )
 from reconciler.runtime.beside import Loop
 from reconciler.runtime.call import Endpoint, Page, Served, refused, routes
-from reconciler.runtime.keys import Keys
+from reconciler.runtime.keys import GlobalKeys, Keys
 from reconciler.runtime.limits import Limits
 from reconciler.runtime.metrics import Metrics
 from reconciler.runtime.notices import Notices
@@ -68,7 +69,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
 def build_app(
     store: Store,
     *,
-    api_key: str,
+    api_key: str | GlobalKeys,
     notices: Notices,
     wake: Callable[[], None],
     list_models: Callable[[Account], Awaitable[list[dict[str, Any]]]],
@@ -84,20 +85,22 @@ def build_app(
 ) -> Starlette:
     """The application over an open store.
 
-    `wake` tells the turn engine that something is due; `list_models` asks an account's provider; `ready` says whether
-    what must come first has ended; `page` answers `GET /` for browsers. `allow_private_urls`: hosts, hosts with port or
-    networks that stored URLs may name though they are private. `limits`: how often a token may call, and a wrong key be
-    tried; `metrics`: where other parts count too; `loop`: the reconcile loop beside the runtime, `hook_secret`: what
-    forges sign their push webhooks by.
+    `api_key` is the global key, or says which are valid; `wake` tells the turn engine that something is due;
+    `list_models` asks an account's provider; `ready` says whether what must come first has ended; `page` answers
+    `GET /` for browsers. `allow_private_urls`: hosts, hosts with port or networks that stored URLs may name though they
+    are private. `limits`: how often a token may call, and a wrong key be tried; `metrics`: where other parts count too;
+    `loop`: the reconcile loop beside the runtime, `hook_secret`: what forges sign their push webhooks by.
     The log goes to `log_to`, standard error by default; without `access_log` it has no line for each request.
     Call `app.state.stop()` when the server is told to stop, so that event streams end before it waits for them.
     """
+    metrics = metrics or Metrics()
+    store.vault.noticed = partial(metrics.replaced_key, "secret")
     served = Served(
         kept=store,
-        keys=Keys(api_key, store),
+        keys=Keys(api_key, store, partial(metrics.replaced_key, "global")),
         notices=notices,
         streams=Streams(),
-        metrics=metrics or Metrics(),
+        metrics=metrics,
         wake=wake,
         list_models=list_models,
         ready=ready,
@@ -111,7 +114,7 @@ def build_app(
 
 
 def build_loop_app(
-    api_key: str,
+    api_key: str | GlobalKeys,
     loop: Loop,
     *,
     ready: Callable[[], bool],
@@ -127,7 +130,7 @@ def build_loop_app(
 
     served = Served(
         kept=None,
-        keys=Keys(api_key, None),
+        keys=Keys(api_key, None, partial(metrics.replaced_key, "global")),
         notices=Notices(),
         streams=Streams(),
         metrics=metrics,
@@ -152,7 +155,7 @@ def _app(served: Served, endpoints: Sequence[Endpoint], log_to: TextIO | None, a
         routes=routes(served, (*endpoints, *describe.endpoints(endpoints))),
         middleware=[
             Middleware(Observe, metrics=served.metrics, log=make_log(log_to), access_log=access_log),
-            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4),
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=4, thread_minimum_size=16 << 10),
         ],
         exception_handlers={HTTPException: unrouted},
     )

@@ -19,6 +19,13 @@ class Back(msgspec.Struct, frozen=True):
     allow: tuple[str, ...]
 
 
+class Numbered(Protocol):
+    """A pass, by its number; the rest is answered as it is."""
+
+    @property
+    def id(self) -> int: ...
+
+
 class Loop(Protocol):
     """A loop. What blocks is called in a thread; all may raise Unavailable."""
 
@@ -26,7 +33,7 @@ class Loop(Protocol):
 
     def status(self, target: str | None) -> Sequence[object]: ...
 
-    def passes(self, limit: int, target: str | None, before: int | None) -> Sequence[object]: ...
+    def passes(self, limit: int, target: str | None, before: int | None) -> Sequence[Numbered]: ...
 
     def one(self, number: int) -> object | None: ...
 

@@ -94,7 +94,8 @@ class Endpoint(msgspec.Struct, frozen=True):
     `chat`: a token of the chat opens it too. `personal`: it answers what customers wrote, so no token that only reads
     opens it. `guessed`: where an open endpoint takes a key of its own: in the `path` or `body`. `ok` is the status when
     all goes well, `says` what else it answers by itself (what follows from the rest is in `api/describe.py`); `query`
-    names the parameters it reads there, `answer` the schema of what it answers when all goes well, where there is one.
+    names the parameters it reads there, `answer` what it answers when all goes well: a schema of `schemas/`, a shape of
+    `api/shapes.py`, or a content type of text.
     """
 
     method: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -56,12 +57,38 @@ class _Chat(msgspec.Struct, frozen=True, array_like=True):
     issuer: str
 
 
-class Keys:
-    """The keys of one runtime; without a store there is the global key alone."""
+GlobalKeys = Callable[[], tuple[str, ...]]  # those that are valid now, the one that stays first
 
-    def __init__(self, api_key: str, store: Store | None) -> None:
-        self._global, self._kept = api_key.encode(), store
-        self._console = store.vault.digest(api_key) if store is not None else ""
+
+class _Known(msgspec.Struct, frozen=True):
+    """A global key, and what the console sessions say that were opened with it."""
+
+    key: bytes
+    console: bytes
+    previous: bool
+
+
+class Keys:
+    """The keys of one runtime; without a store there is the global key alone. While that is being replaced the one
+    before is valid too, everywhere; `noticed` is called when it is used."""
+
+    def __init__(
+        self, api_key: str | GlobalKeys, store: Store | None, noticed: Callable[[], None] = lambda: None
+    ) -> None:
+        self._valid: GlobalKeys = _always(api_key) if isinstance(api_key, str) else api_key
+        self._kept, self._noticed = store, noticed
+        self._texts: tuple[str, ...] = ()
+        self._globals: list[_Known] = []
+
+    def _known(self) -> list[_Known]:
+        if (texts := self._valid()) is not self._texts:
+            digest = self._kept.vault.digest if self._kept is not None else str
+            self._globals = [
+                _Known(text.encode(), digest(text).encode(), place > 0)
+                for place, text in enumerate(dict.fromkeys(texts))
+            ]
+            self._texts = texts
+        return self._globals
 
     @property
     def _store(self) -> Store:
@@ -70,7 +97,18 @@ class Keys:
 
     def is_global(self, key: str) -> bool:
         """Whether this is the global key."""
-        return hmac.compare_digest(key.encode("utf-8", "surrogateescape"), self._global)
+        return self._matched(key) is not None
+
+    def _matched(self, key: str) -> _Known | None:
+        """The global key that this is. All are compared, whichever it is, each in constant time."""
+        given = key.encode("utf-8", "surrogateescape")
+        found = [known for known in self._known() if hmac.compare_digest(given, known.key)]
+        return self._told(found[0]) if found else None
+
+    def _told(self, known: _Known) -> _Known:
+        if known.previous:
+            self._noticed()
+        return known
 
     def found(self, request: Request) -> Caller | None:
         """Who calls, by the header `apikey`, else by the console's cookie, with whatever key; the caller of this must
@@ -80,11 +118,16 @@ class Keys:
         if self._kept is None:
             return None
         cookie = request.cookies.get(COOKIE) if from_here(request.headers) else None
-        return Caller() if cookie and self._store.vault.is_session(cookie, SESSION, self._console) else None
+        said = self._store.vault.session_says(cookie, SESSION) if cookie else None
+        if said is None:
+            return None
+        opened = [known for known in self._known() if hmac.compare_digest(said, known.console)]
+        return Caller() if opened and self._told(opened[0]) else None
 
-    def session(self) -> str:
-        """A console session, for whoever has shown the global key; another global key ends it."""
-        return self._store.vault.session(self._console)
+    def session(self, key: str) -> str | None:
+        """A console session for whoever shows a global key, and None for others; it ends with that key."""
+        known = self._matched(key)
+        return self._store.vault.session(known.console.decode()) if known is not None else None
 
     def _holder(self, key: str) -> Caller | None:
         if self.is_global(key):
@@ -116,6 +159,11 @@ class Keys:
     def _issuer(self, instance_id: str) -> str | None:
         held = self._store.fleet.directory.get(instance_id)
         return held.token_digest[:16] if held is not None else None
+
+
+def _always(key: str) -> GlobalKeys:
+    keys = (key,)
+    return lambda: keys
 
 
 def given(request: Request) -> str | None:

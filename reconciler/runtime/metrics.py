@@ -86,7 +86,16 @@ class Metrics:
         self._tokens = Counter(
             "reconciler_model_tokens", "Tokens of the models", ["instance", "bot", "direction"], registry=self.registry
         )
+        self._replaced = Counter(
+            "reconciler_previous_key_uses", "Uses of a key that is being replaced", ["key"], registry=self.registry
+        )
+        for key in ("global", "secret"):
+            self._replaced.labels(key)  # 0 is what whoever waits for the end of it looks for
         self._depth = Gauge("reconciler_queue_due", "Rows that are due now", ["queue"], registry=self.registry)
+
+    def replaced_key(self, key: str) -> None:
+        """Counts a use of a key that is being replaced: `global`, or `secret`."""
+        self._replaced.labels(key).inc()
 
     def turned(self, instance: str, bot: Bot, record: Record) -> None:
         """Counts one turn of a bot, under its instance's name and its own: the one in its mark, else its id."""

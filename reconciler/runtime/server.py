@@ -24,6 +24,7 @@ from reconciler.llm.models import Models
 from reconciler.runtime.app import build_app, build_loop_app
 from reconciler.runtime.beside import Loop
 from reconciler.runtime.console.page import chat_page
+from reconciler.runtime.keys import GlobalKeys
 from reconciler.runtime.limits import Limits
 from reconciler.runtime.metrics import Metrics, Standing
 from reconciler.runtime.notices import Notices
@@ -48,8 +49,9 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
 
     database: Path
     address: Path
-    api_key: str
+    api_key: str | GlobalKeys
     secret_key: str
+    previous_secret_keys: tuple[str, ...] = ()
     openai_base_url: str | None
     allow_private_urls: tuple[str, ...] = ()
     rate: float = 50
@@ -111,7 +113,7 @@ async def serve(
     """Runs the runtime until SIGINT or SIGTERM. `beside` is started with the URL once it listens, and cancelled
     before it stops; `standings` tells how the targets of that loop stand, `loop` is what the API says and asks of it,
     and `hook_secret` what forges sign their push webhooks by."""
-    store = open_store(serving.database, serving.secret_key)
+    store = open_store(serving.database, serving.secret_key, serving.previous_secret_keys)
     gate = Gate(serving.allow_private_urls)
     models = Models(serving.openai_base_url, gate=gate, memo=store.chats)
     notices, metrics = Notices(), Metrics(standings)
@@ -164,7 +166,7 @@ async def serve_loop(
     stop: asyncio.Event,
     loop: Loop,
     *,
-    api_key: str,
+    api_key: GlobalKeys,
     hook_secret: str | None,
     ready: Callable[[], bool],
     standings: Callable[[], Sequence[Standing]],

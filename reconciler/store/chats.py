@@ -8,8 +8,8 @@ in `leases.py` and `outbox.py`; here each becomes one transaction, many of which
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +21,11 @@ from reconciler.store.sweep import sweep
 from reconciler.talk.decide import Discard, End, switch
 
 __all__ = ["DONE", "FAILED", "MIGRATIONS", "NEW", "WAITING", "Chats", "Said"]
+
+
+T = TypeVar("T")
+
+_SHORT: Final = 100  # messages of a transcript that are read without delay
 
 
 class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -85,20 +90,28 @@ class Chats:
 
         return await self._db.write(write)
 
-    async def sessions(self, instance_id: str, bot_id: str) -> list[Session]:
-        """The sessions of a bot, oldest first."""
-        return await self._db.read(lambda connection: leases.sessions_of(connection, instance_id, bot_id))
+    async def sessions_part(
+        self, instance_id: str, bot_id: str, shown: Callable[[Session], T], after: int, limit: int, offset: int = 0
+    ) -> tuple[list[T], int]:
+        """At most `limit` sessions of a bot as `shown` shows them, oldest first, after the place `after` and `offset`
+        more; and the place of the last. All of it is done where lists are read."""
 
-    async def counted(self, instance_id: str) -> list[Count]:
-        """How many sessions each bot has, by status."""
+        def look(connection: sqlite3.Connection) -> tuple[list[T], int]:
+            found = leases.sessions_part(connection, instance_id, bot_id, after, limit, offset)
+            return [shown(session) for _, session in found], found[-1][0] if found else after
+
+        return await self._db.scan(look)
+
+    async def counted(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[Count]:
+        """How many sessions each bot has, by status: `limit` bots (-1: all) after the first `offset`."""
         select = (
             "SELECT bot_id, sum(status = 'opened'), sum(status = 'paused'), sum(status = 'closed') FROM sessions"
-            " WHERE instance_id = ? GROUP BY bot_id ORDER BY bot_id"
+            " WHERE instance_id = ? GROUP BY bot_id ORDER BY bot_id LIMIT ? OFFSET ?"
         )
-        return await self._db.read(
+        return await self._db.scan(
             lambda connection: [
                 Count(bot_id=bot_id, opened=opened, paused=paused, closed=closed)
-                for bot_id, opened, paused, closed in connection.execute(select, (instance_id,))
+                for bot_id, opened, paused, closed in connection.execute(select, (instance_id, limit, offset))
             ]
         )
 
@@ -126,7 +139,7 @@ class Chats:
             rows = connection.execute(f"{select} ORDER BY seq DESC LIMIT ?", (*chat, limit))
             return [_said(row) for row in rows][::-1]
 
-        return await self._db.read(look)
+        return await self._db.read(look) if limit <= _SHORT else await self._db.scan(look)
 
     async def forget(self, instance_id: str, jid: str) -> int:
         """Deletes everything of a chat: messages, sessions, what was to be said. How many messages there were."""

@@ -5,7 +5,8 @@ is a function of the connection. Writes that are waiting when the thread is free
 answered after the commit: a commit costs about 2 ms however many writes it holds. Where one of them fails the
 transaction is rolled back and made anew with each write in a savepoint of its own, so a write must be a function that
 can run twice.
-Reads run on a thread and connection of their own and see the last commit.
+Reads run on a thread and connection of their own and see the last commit; those of whole lists on another one, so that
+what answers chats and small requests never waits for them.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ class Database:
             raise
         self._reader = connect(path)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-read")
+        self._lister = connect(path)
+        self._listing = ThreadPoolExecutor(1, thread_name_prefix="store-list")
         self._thread = threading.Thread(target=self._work, name="store-write", daemon=True)
         self._thread.start()
         self._closed = False
@@ -88,6 +91,12 @@ class Database:
             raise Unavailable("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(self._reading, look, self._reader)
 
+    async def scan(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        """As `read`, for what may be long: a list, or a part of one."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._listing, look, self._lister)
+
     def close(self) -> None:
         """Finishes what is queued, then closes the file."""
         if self._closed:
@@ -95,8 +104,9 @@ class Database:
         self._closed = True
         self._writes.put(None)
         self._thread.join()
-        self._reading.shutdown()
-        self._reader.close()
+        for reading, reader in ((self._reading, self._reader), (self._listing, self._lister)):
+            reading.shutdown()
+            reader.close()
         self._connection.close()
 
     def _work(self) -> None:

@@ -52,11 +52,11 @@ class Fleet:
         db.submit(self._load).result()
 
     def _load(self, c: Connection) -> None:
-        kept = c.execute("SELECT id, version, sealed FROM fleet").fetchone()
-        if kept["sealed"] is None:
-            c.execute("UPDATE fleet SET sealed=?", (self._vault.seal(kept["id"]),))
-        else:
-            self._vault.open(kept["sealed"])  # the right secret key, or Misuse now and not at the first chat
+        kept = c.execute("SELECT id, version, sealed, digest_key FROM fleet").fetchone()
+        sealed = kept["sealed"] or self._vault.seal(kept["id"])
+        # The right secret key, or Misuse now and not at the first chat.
+        if (digest_key := self._vault.recognise(sealed, kept["digest_key"])) is not None:
+            c.execute("UPDATE fleet SET sealed=?, digest_key=?", (sealed, digest_key))
         self._id, self._version = kept["id"], kept["version"]
         for found in c.execute("SELECT * FROM instances ORDER BY rowid"):
             sealed = (found["token"], found["token_digest"], found["secret"], found["secret_digest"])
@@ -278,11 +278,11 @@ class Fleet:
     async def bots(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
         """The instance's bots as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""
         if limit >= 0 or offset:
-            return await self._db.read(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
+            return await self._db.scan(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
         if (kept := self._lists.get(instance_id)) is not None:
             return list(kept)
         epoch = self._epochs.get(instance_id, 0)
-        found = await self._db.read(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
+        found = await self._db.scan(lambda c: reads.rows(c, "bots", instance_id, limit, offset))
         with self._lock:
             if self._epochs.get(instance_id, 0) == epoch and sum(map(len, found)) <= _LIST:
                 self._lists[instance_id] = list(found)
@@ -292,11 +292,11 @@ class Fleet:
 
     async def credentials(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
         """The instance's credentials as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""
-        return await self._db.read(lambda c: reads.rows(c, "credentials", instance_id, limit, offset))
+        return await self._db.scan(lambda c: reads.rows(c, "credentials", instance_id, limit, offset))
 
     async def assistants(self, instance_id: str, limit: int = -1, offset: int = 0) -> list[bytes]:
         """The instance's assistants as JSON, oldest first: `limit` of them (-1: all) after the first `offset`."""
-        return await self._db.read(lambda c: reads.rows(c, "assistants", instance_id, limit, offset))
+        return await self._db.scan(lambda c: reads.rows(c, "assistants", instance_id, limit, offset))
 
     async def bot(self, instance_id: str, id: str) -> str:
         """One bot as JSON, or 404."""
@@ -351,7 +351,7 @@ class Fleet:
             return part
         epoch = self._epochs.get(instance_id, 0)
         look = reads.snapshot(lambda c: reads.part(c, instance_id, self._tag))
-        part = (await self._db.read(look)).encode()
+        part = await self._db.scan(lambda c: look(c).encode())
         with self._lock:
             if self._epochs.get(instance_id, 0) == epoch:
                 self._parts[instance_id] = part
@@ -359,7 +359,7 @@ class Fleet:
 
     async def counts(self, instance_id: str | None) -> dict[str, tuple[int, int]]:
         """How many messages and chats each instance has (or the one); instances without any are left out."""
-        return await self._db.read(lambda c: reads.counts(c, instance_id))
+        return await self._db.scan(lambda c: reads.counts(c, instance_id))
 
     async def _one(self, table: str, kind: str, instance_id: str, id: str) -> str:
         def look(c: Connection) -> str | None:

@@ -61,3 +61,8 @@ def _exposed(db: Database) -> None:
         "CREATE INDEX answers_by_age ON answers (at)",
     ):
         db.execute(statement)
+
+
+@MIGRATIONS(name="0003 the digest's key outlives the secret key")
+def _rotated(db: Database) -> None:
+    db.execute("ALTER TABLE fleet ADD COLUMN digest_key TEXT")

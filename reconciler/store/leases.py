@@ -117,13 +117,16 @@ def newest_session(connection: sqlite3.Connection, chat: tuple[str, str]) -> Ses
     return None if row is None else read_session(row)
 
 
-def sessions_of(connection: sqlite3.Connection, instance_id: str, bot_id: str) -> list[Session]:
-    """All sessions of a bot, oldest first."""
+def sessions_part(
+    connection: sqlite3.Connection, instance_id: str, bot_id: str, after: int, limit: int, offset: int
+) -> list[tuple[int, Session]]:
+    """At most `limit` sessions of a bot, oldest first, after the place `after` and `offset` more; each with its own."""
     rows = connection.execute(
-        f"SELECT {_SESSION} FROM sessions WHERE bot_id = ? AND instance_id = ? ORDER BY seq",  # noqa: S608
-        (bot_id, instance_id),
+        f"SELECT seq, {_SESSION} FROM sessions WHERE bot_id = ? AND instance_id = ? AND seq > ?"  # noqa: S608
+        " ORDER BY seq LIMIT ? OFFSET ?",
+        (bot_id, instance_id, after, limit, offset),
     )
-    return [read_session(row) for row in rows]
+    return [(row[0], read_session(tuple(row)[1:])) for row in rows]
 
 
 def wake(connection: sqlite3.Connection, chat: tuple[str, str]) -> None:

@@ -7,6 +7,7 @@ deleting a bot deletes its sessions and an accepted message and its chat's wake 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -38,12 +39,12 @@ class Store(msgspec.Struct, frozen=True):
         self.db.close()
 
 
-def open_store(path: Path, secret_key: str) -> Store:
-    """The store in the file `path`, made or brought up to date.
+def open_store(path: Path, secret_key: str, previous: Sequence[str] = ()) -> Store:
+    """The store in the file `path`, made or brought up to date; `previous` is what the secret key was before.
 
     Raises Misuse where the file is no database, or its keys were encrypted with another secret key.
     """
-    vault = Vault(secret_key)
+    vault = Vault(secret_key, previous)
     try:
         db = Database(path, migrate)
     except (sqlite3.DatabaseError, OSError) as error:

@@ -141,6 +141,15 @@ def backed_up(world: World) -> str:
     return file
 
 
+def rotated(world: World) -> int:
+    """The exit code of both steps with a key that is kept in a folder."""
+    folder = world.folder / "rotated"
+    folder.mkdir()
+    (folder / "api-key").write_text("kept\n")
+    steps = [(), ("--finish",)]
+    return max(world.code("rotate", "api-key", *step, "--data", str(folder), RECONCILER_API_KEY="") for step in steps)
+
+
 SCENARIOS: dict[tuple[str, int], Callable[[World], int]] = {
     ("init", 0): lambda w: w.code("init", str(w.folder / "mine")),
     ("validate", 0): lambda w: w.code("validate", KEY=""),
@@ -196,6 +205,7 @@ SCENARIOS: dict[tuple[str, int], Callable[[World], int]] = {
     ("import", 1): lambda w: w.broken("import"),
     ("import", 4): lambda w: w.away("import"),
     ("schema", 0): lambda w: w.code("schema", "bot"),
+    ("rotate", 0): rotated,
     ("backup", 0): lambda w: 0 if backed_up(w) else 1,
     ("restore", 0): lambda w: w.code("restore", backed_up(w), "--data", str(w.folder / "restored")),
 }

@@ -24,7 +24,7 @@ def project(tmp_path, monkeypatch):
     spec.loader.exec_module(module)
     for name, path in (("ROOT", ""), ("VENV", ".venv"), ("PYTHON", ".venv/bin/python"), ("STAMP", ".venv/.installed")):
         monkeypatch.setattr(module, name, tmp_path / path)
-    for name in ("runtime.lock", "requirements.lock", "pyproject.toml"):
+    for name in ("runtime.lock", "requirements.lock", "generator.lock", "pyproject.toml"):
         (tmp_path / name).write_text(name)
     monkeypatch.delenv("PYTHON", raising=False)
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
@@ -56,13 +56,13 @@ def made(project, dev=False):
 
 
 RUNTIME = ["venv", "runtime.lock", "project", "check"]
-ALL = ["venv", "requirements.lock", "project", "check"]
+ALL = ["venv", "requirements.lock", "generator.lock", "project", "check"]
 
 
 def test_what_runs_is_installed_first_and_the_tests_add_the_rest(project):
     assert made(project) == RUNTIME
     assert made(project) == []
-    assert made(project, dev=True) == ["requirements.lock", "project", "check"]
+    assert made(project, dev=True) == ["requirements.lock", "generator.lock", "project", "check"]
     assert made(project, dev=True) == []
     assert made(project) == [], "what tests has what runs"
 
@@ -76,8 +76,9 @@ def test_a_new_lock_makes_it_anew_and_a_new_project_file_installs_the_project_al
     (project.ROOT / "runtime.lock").write_text("another")
     assert made(project) == RUNTIME
     made(project, dev=True)
-    (project.ROOT / "requirements.lock").write_text("one more")
-    assert made(project) == ALL, "what the tests need stays"
+    for name in ("requirements.lock", "generator.lock"):
+        (project.ROOT / name).write_text("one more")
+        assert made(project) == ALL, "what the tests need stays"
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def test_a_copy_is_kept_before_each_step(tmp_path: Path, monkeypatch: pytest.Mon
         fleet_tables.MIGRATIONS(name=f"later {number}")(lambda db, statement=statement: db.execute(statement))
         open_store(path, SECRET).close()
     count = len(first)
-    assert copies(path) == [f"runtime.db.before-{count + 1}", f"runtime.db.before-{count + 2}"]
+    assert copies(path) == sorted([f"runtime.db.before-{count + 1}", f"runtime.db.before-{count + 2}"])
     copy = tmp_path / f"runtime.db.before-{count + 1}"
     check_database(copy)
     assert applied(copy) == sorted([*first, "fleet later 0"])

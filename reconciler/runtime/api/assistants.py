@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import answer_list, answer_row, match
+from reconciler.runtime.lists import PAGED, answer_list, answer_row, match
 
 _BODY = "http/assistant"
 
@@ -45,9 +45,9 @@ async def delete(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/assistants/create/{instance}", create, _BODY, ok=201, says=(409,)),
-    Endpoint("GET", "/openai/assistants/find/{instance}", find, says=(304, 400), query=("page", "limit")),
-    Endpoint("GET", "/openai/assistants/fetch/{id}/{instance}", fetch, says=(304,)),
-    Endpoint("PUT", "/openai/assistants/update/{id}/{instance}", update, _BODY, says=(409, 412)),
-    Endpoint("DELETE", "/openai/assistants/delete/{id}/{instance}", delete, says=(412,)),
+    Endpoint("POST", "/openai/assistants/create/{instance}", create, _BODY, ok=201, says=(409,), answer="assistant"),
+    Endpoint("GET", "/openai/assistants/find/{instance}", find, says=(304, 400), query=PAGED, answer="assistants"),
+    Endpoint("GET", "/openai/assistants/fetch/{id}/{instance}", fetch, says=(304,), answer="assistant"),
+    Endpoint("PUT", "/openai/assistants/update/{id}/{instance}", update, _BODY, says=(409, 412), answer="assistant"),
+    Endpoint("DELETE", "/openai/assistants/delete/{id}/{instance}", delete, says=(412,), answer="assistant-deleted"),
 )

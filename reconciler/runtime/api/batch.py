@@ -159,4 +159,4 @@ def _refused(error: BatchRefused) -> Response:
     return raw(msgspec.json.encode(shown), error.status)
 
 
-ENDPOINTS = (Endpoint("POST", "/fleet/{instance}", apply, _BODY, says=(409, 412, 422)),)
+ENDPOINTS = (Endpoint("POST", "/fleet/{instance}", apply, _BODY, says=(409, 412, 422), answer="changes-made"),)

@@ -6,7 +6,7 @@ from reconciler.errors import Rejected
 from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import answer_list, answer_row, match
+from reconciler.runtime.lists import PAGED, answer_list, answer_row, match
 from reconciler.runtime.urls import check_urls
 
 _BODY = "http/bot"
@@ -62,9 +62,9 @@ def fit_to_run(call: Call, body: Fields) -> Fields:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/create/{instance}", create, _BODY, ok=201, says=(409, 422)),
-    Endpoint("GET", "/openai/find/{instance}", find, says=(304, 400), query=("page", "limit")),
-    Endpoint("GET", "/openai/fetch/{openaiBotId}/{instance}", fetch, says=(304,)),
-    Endpoint("PUT", "/openai/update/{openaiBotId}/{instance}", update, _BODY, says=(409, 412, 422)),
-    Endpoint("DELETE", "/openai/delete/{openaiBotId}/{instance}", delete, says=(412,)),
+    Endpoint("POST", "/openai/create/{instance}", create, _BODY, ok=201, says=(409, 422), answer="bot"),
+    Endpoint("GET", "/openai/find/{instance}", find, says=(304, 400), query=PAGED, answer="bots"),
+    Endpoint("GET", "/openai/fetch/{openaiBotId}/{instance}", fetch, says=(304,), answer="bot"),
+    Endpoint("PUT", "/openai/update/{openaiBotId}/{instance}", update, _BODY, says=(409, 412, 422), answer="bot"),
+    Endpoint("DELETE", "/openai/delete/{openaiBotId}/{instance}", delete, says=(412,), answer="bot-deleted"),
 )

@@ -18,7 +18,7 @@ from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.channels import web
-from reconciler.runtime.lists import whole
+from reconciler.runtime.lists import answer_rows, following, whole
 from reconciler.store.changes import gone
 from reconciler.store.chats import Said
 
@@ -51,7 +51,8 @@ async def read(call: Call) -> Response:
     """The chat so far, oldest first; `?after=` a message's id, `?limit=` at most 1000."""
     limit = whole("limit", call.query("limit") or str(_USUAL), _MOST)
     said = await call.served.chats.transcript(call.instance.id, call.path("remoteJid"), call.query("after"), limit)
-    return json(said)
+    newer = call.query("after") is not None and len(said) == limit
+    return await answer_rows(said, following(call, after=said[-1].id, limit=limit) if newer else {})
 
 
 async def follow(call: Call) -> Response:
@@ -94,8 +95,18 @@ def _event(said: Said) -> bytes:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/chat/{instance}", write, "http/chat-message", chat=True, ok=202),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}", read, chat=True, says=(400,), query=("after", "limit")),
-    Endpoint("GET", "/chat/{instance}/{remoteJid}/events", follow, chat=True, query=("after",)),
-    Endpoint("DELETE", "/chat/{instance}/{remoteJid}", forget),
+    Endpoint("POST", "/chat/{instance}", write, "http/chat-message", chat=True, ok=202, answer="message-taken"),
+    Endpoint(
+        "GET",
+        "/chat/{instance}/{remoteJid}",
+        read,
+        chat=True,
+        says=(400,),
+        query=("after", "limit"),
+        answer="transcript",
+    ),
+    Endpoint(
+        "GET", "/chat/{instance}/{remoteJid}/events", follow, chat=True, query=("after",), answer="text/event-stream"
+    ),
+    Endpoint("DELETE", "/chat/{instance}/{remoteJid}", forget, answer="chat-forgotten"),
 )

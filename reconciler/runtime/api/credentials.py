@@ -5,7 +5,7 @@ from __future__ import annotations
 from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import Fields, fitting, merged, read_body, valid_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import answer_list, answer_row, match
+from reconciler.runtime.lists import PAGED, answer_list, answer_row, match
 from reconciler.runtime.urls import check_urls
 
 _BODY = "http/credentials"
@@ -45,8 +45,12 @@ async def delete(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/creds/{instance}", create, _BODY, ok=201, says=(409, 422)),
-    Endpoint("GET", "/openai/creds/{instance}", find, says=(304, 400), query=("page", "limit")),
-    Endpoint("PUT", "/openai/creds/{openaiCredsId}/{instance}", update, _BODY, says=(409, 412, 422)),
-    Endpoint("DELETE", "/openai/creds/{openaiCredsId}/{instance}", delete, says=(409, 412)),
+    Endpoint("POST", "/openai/creds/{instance}", create, _BODY, ok=201, says=(409, 422), answer="credentials"),
+    Endpoint("GET", "/openai/creds/{instance}", find, says=(304, 400), query=PAGED, answer="credentials-list"),
+    Endpoint(
+        "PUT", "/openai/creds/{openaiCredsId}/{instance}", update, _BODY, says=(409, 412, 422), answer="credentials"
+    ),
+    Endpoint(
+        "DELETE", "/openai/creds/{openaiCredsId}/{instance}", delete, says=(409, 412), answer="credentials-deleted"
+    ),
 )

@@ -10,13 +10,14 @@ import html
 import json as stdjson
 import re
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final
 
 from starlette.responses import HTMLResponse, Response
 
 from reconciler import __version__, shape
 from reconciler.runtime.answers import raw
+from reconciler.runtime.api.shapes import SHAPES, component
 from reconciler.runtime.call import Call, Endpoint
 from reconciler.runtime.lists import MOST, MOST_PAGES
 
@@ -42,7 +43,7 @@ _MEANING: Final = {
 _QUERY: Final[dict[str, dict[str, Any]]] = {
     "page": {
         "schema": {"type": "integer", "minimum": 1, "maximum": MOST_PAGES},
-        "description": "A part of the list, from 1; all without.",
+        "description": "A part of the list, from 1; all without. `Link` names the next one, where there may be one.",
     },
     "limit": {"schema": {"type": "integer", "minimum": 1, "maximum": MOST}, "description": "Entries of a page."},
     "after": {"schema": {"type": "string"}, "description": "The id of the message after which to begin."},
@@ -61,6 +62,7 @@ _QUERY: Final[dict[str, dict[str, Any]]] = {
     "openaiCredsId": {"schema": {"type": "string"}, "description": "The id or name of credentials."},
 }
 _PARAMETER = re.compile(r"\{(\w+)\}")
+_REFERENCE = re.compile(r"#/components/schemas/([\w-]+)")
 
 
 def endpoints(table: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
@@ -73,7 +75,7 @@ def endpoints(table: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
 
 async def _openapi(table: Sequence[Endpoint], _: Call) -> Response:
     """The description in OpenAPI 3.1."""
-    return raw(stdjson.dumps(describe(table)))
+    return raw(_written(tuple(table)))
 
 
 async def _docs(table: Sequence[Endpoint], _: Call) -> Response:
@@ -81,21 +83,39 @@ async def _docs(table: Sequence[Endpoint], _: Call) -> Response:
     return HTMLResponse(page(table))
 
 
+@cache
+def _written(table: tuple[Endpoint, ...]) -> bytes:
+    return stdjson.dumps(describe(table)).encode()
+
+
 def describe(table: Sequence[Endpoint]) -> dict[str, Any]:
     """The OpenAPI 3.1 document of a route table."""
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in table:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
-    used = sorted({name for endpoint in table for name in (endpoint.body, endpoint.answer) if name})
+    used = {_name(one.answer): _inlined(shape.schema(one.answer)) for one in table if _in_schemas(one.answer)}
+    used |= {_body(one): _of_body(one) for one in table if one.body is not None}
+    used |= {component(name): one for name, one in SHAPES.items()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "reconciler runtime", "version": __version__},
         "paths": paths,
         "components": {
             "securitySchemes": {"apikey": {"type": "apiKey", "in": "header", "name": "apikey"}},
-            "schemas": {**{_name(name): _inlined(shape.schema(name)) for name in used}, "Error": _ERROR},
+            "schemas": {**dict(sorted(_reached(used, paths).items())), "Error": _ERROR},
         },
     }
+
+
+def _reached(schemas: dict[str, Any], paths: dict[str, Any]) -> dict[str, Any]:
+    """The schemas that the paths name, or one of these names."""
+    found: dict[str, Any] = {}
+    waiting = _REFERENCE.findall(stdjson.dumps(paths))
+    while waiting:
+        if (name := waiting.pop()) not in found and name in schemas:
+            found[name] = schemas[name]
+            waiting += _REFERENCE.findall(stdjson.dumps(schemas[name]))
+    return found
 
 
 _ERROR = {
@@ -130,14 +150,17 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
             for status in statuses(endpoint)
         },
     }
+    if "limit" in endpoint.query:
+        link = {"schema": {"type": "string"}, "description": "The next page (RFC 8288), where there may be one."}
+        operation["responses"][str(endpoint.ok)]["headers"] = {"Link": link}
     if endpoint.answer is not None:
-        answer = {"schema": {"$ref": f"#/components/schemas/{_name(endpoint.answer)}"}}
-        operation["responses"][str(endpoint.ok)]["content"] = {"application/json": answer}
+        operation["responses"][str(endpoint.ok)]["content"] = _answer(endpoint.answer)
     if endpoint.body is not None:
-        schema = {"schema": {"$ref": f"#/components/schemas/{_name(endpoint.body)}"}}
-        operation["requestBody"] = {
+        schema = {"schema": {"$ref": f"#/components/schemas/{_body(endpoint)}"}}
+        operation["requestBody"] = {  # forms too, but of two types of one body generators make no client that works
             "required": True,
-            "content": {"application/json": schema, "application/x-www-form-urlencoded": schema},
+            "description": "JSON; `application/x-www-form-urlencoded` is taken too.",
+            "content": {"application/json": schema},
         }
     return operation
 
@@ -160,15 +183,71 @@ def summary(endpoint: Endpoint) -> str:
     return lines[0].rstrip(".")
 
 
-def _name(schema: str) -> str:
-    return schema.rpartition("/")[2]
+def _name(schema: str | None) -> str:
+    return (schema or "").rpartition("/")[2]
+
+
+def _in_schemas(answer: str | None) -> bool:
+    return answer is not None and answer.startswith("http/")
+
+
+def _answer(answer: str) -> dict[str, Any]:
+    """The content of an answer: a text of that type, or JSON of that schema or shape."""
+    if answer.startswith("text/"):
+        return {answer: {"schema": {"type": "string"}}}
+    name = _name(answer) if _in_schemas(answer) else component(answer)
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
+
+
+def _body(endpoint: Endpoint) -> str:
+    """The name of a body's schema; what changes a row takes any part of it."""
+    return _name(endpoint.body) + ("-patch" if endpoint.method == "PUT" else "")
+
+
+def _of_body(endpoint: Endpoint) -> dict[str, Any]:
+    """The schema of a body as clients may send it: null is unset, so every field that may be left out may be null."""
+    assert endpoint.body is not None
+    whole = _inlined(shape.schema(endpoint.body))
+    if endpoint.method == "PUT":  # the row that results must fit, which is not for a schema of the part to say
+        whole = {key: value for key, value in whole.items() if key not in ("required", "allOf")}
+        whole |= {
+            "title": whole["title"].replace(" body", " change"),
+            "description": "What is left out stays as it is.",
+        }
+    needed = whole.get("required", ())
+    given = shape.schema(endpoint.body)["properties"]
+    found = {
+        name: one if name in needed else _nullable(one, "default" in shape.resolved(given[name]))
+        for name, one in whole["properties"].items()
+    }
+    if endpoint.method == "PUT":
+        found = {name: {key: value for key, value in one.items() if key != "default"} for name, one in found.items()}
+    return {**whole, "properties": found}
+
+
+def _nullable(node: dict[str, Any], unset: bool) -> dict[str, Any]:
+    """A field that may be null too; where null is what it is without, `default` says so."""
+    made = dict(node)
+    if "type" in made:
+        kinds = made["type"] if isinstance(made["type"], list) else [made["type"]]
+        made["type"] = [*kinds, *([] if "null" in kinds else ["null"])]
+    if "enum" in made and None not in made["enum"]:
+        made["enum"] = [*made["enum"], None]
+    return {**made, "default": None} if unset and "default" not in made else made
 
 
 def _inlined(node: Any) -> Any:
-    """A schema with what it refers to in `fields` put in its place, so that the document stands alone."""
+    """A schema with what it refers to in `fields` put in its place, so that the document stands alone. A default of
+    null says in `schemas/` that a field is unset where it is left out; where a field cannot be null it is none. Nor is
+    an empty object, which generators of clients make nothing of."""
     if isinstance(node, dict):
         whole = shape.resolved(node) if "$ref" in node else node
-        return {key: _inlined(value) for key, value in whole.items() if key not in ("$schema", "$id", "$ref")}
+        made = {key: _inlined(value) for key, value in whole.items() if key not in ("$schema", "$id", "$ref")}
+        if "enum" in made and "type" not in made:
+            made["type"] = "string"
+        if made.get("default", 0) in (None, {}) and "null" not in made.get("type", ()):
+            del made["default"]
+        return made
     if isinstance(node, list):
         return [_inlined(item) for item in node]
     return node

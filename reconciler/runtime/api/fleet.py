@@ -9,8 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from reconciler.errors import Rejected
-from reconciler.runtime.answers import Response, raw, unauthorized
+from reconciler.runtime.answers import Response, unauthorized
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import Rows
 
 
 async def read(call: Call) -> Response:
@@ -38,7 +39,7 @@ async def read(call: Call) -> Response:
     unchanged = [f'"{fleet.version_of(id)}"' for id in ids if id not in changed] if changed is not None else None
     parts = [part for id in ids if changed is None or id in changed if (part := await fleet.part(id))]
     rest = b"" if unchanged is None else b',"unchanged":' + msgspec.json.encode(unchanged)
-    return raw(b'{"instances":[' + b",".join(parts) + b"]" + rest + b"}", headers=headers)
+    return Rows(parts, headers, around=(b'{"instances":[', b"]" + rest + b"}"))
 
 
 def _same(header: str, etag: str) -> bool:
@@ -46,4 +47,6 @@ def _same(header: str, etag: str) -> bool:
     return any(tag.strip().removeprefix("W/") in (etag, "*") for tag in header.split(",") if tag.strip())
 
 
-ENDPOINTS = (Endpoint("GET", "/fleet", read, access="any", says=(304, 404), query=("instance", "since")),)
+ENDPOINTS = (
+    Endpoint("GET", "/fleet", read, access="any", says=(304, 404), query=("instance", "since"), answer="fleet"),
+)

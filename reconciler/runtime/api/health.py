@@ -78,12 +78,13 @@ async def verify(_: Call) -> Response:
 async def login(call: Call) -> Response:
     """Opens a console session for whoever has the global key: an HttpOnly cookie for 12 hours."""
     key = (await read_body(call.request, "http/login")).get("key")
-    if not isinstance(key, str) or not call.served.keys.is_global(key):
+    session = call.served.keys.session(key) if isinstance(key, str) else None
+    if session is None:
         return unauthorized()
     response = json({"status": "success"})
     response.set_cookie(
         COOKIE,
-        call.served.keys.session(),
+        session,
         max_age=SESSION,
         httponly=True,
         samesite="strict",
@@ -100,14 +101,14 @@ async def logout(_: Call) -> Response:
 
 
 OPEN = (  # what a loop without a runtime answers too
-    Endpoint("GET", "/", root, access="open"),
-    Endpoint("GET", "/healthz", healthz, access="open"),
-    Endpoint("GET", "/readyz", readyz, access="open", says=(503,)),
-    Endpoint("GET", "/metrics", metrics, access="open"),
-    Endpoint("POST", "/verify-creds", verify, access="global"),
+    Endpoint("GET", "/", root, access="open", answer="welcome"),
+    Endpoint("GET", "/healthz", healthz, access="open", answer="status"),
+    Endpoint("GET", "/readyz", readyz, access="open", says=(503,), answer="status"),
+    Endpoint("GET", "/metrics", metrics, access="open", answer="text/plain"),
+    Endpoint("POST", "/verify-creds", verify, access="global", answer="verified"),
 )
 ENDPOINTS = (
     *OPEN,
-    Endpoint("POST", "/console/login", login, "http/login", "open", guessed="body"),
-    Endpoint("POST", "/console/logout", logout, access="open"),
+    Endpoint("POST", "/console/login", login, "http/login", "open", guessed="body", answer="status"),
+    Endpoint("POST", "/console/logout", logout, access="open", answer="status"),
 )

@@ -8,7 +8,7 @@ from reconciler.errors import Rejected
 from reconciler.runtime.answers import Response, json, unauthorized
 from reconciler.runtime.body import Fields, fitting, merged, read_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import answer_found, answer_row, match, page, quoted
+from reconciler.runtime.lists import PAGED, answer_found, answer_row, match, part, quoted
 from reconciler.runtime.urls import check_urls
 from reconciler.store.directory import Held
 
@@ -87,11 +87,11 @@ async def find(call: Call) -> Response:
             return unauthorized()
         raise Rejected(404, f'The "{name or id}" instance does not exist')
     one = chosen[0].instance.id if len(chosen) == 1 else None
-    limit, offset = page(call)
-    chosen = chosen[offset:] if limit < 0 else chosen[offset : offset + limit]
+    shown, headers = part(call, chosen)
     counts = await fleet.counts(one)
     everything = call.caller.everything
-    return answer_found(call, [_row(call, held, everything, *counts.get(held.instance.id, (0, 0))) for held in chosen])
+    rows = (_row(call, held, everything, *counts.get(held.instance.id, (0, 0))) for held in shown)
+    return await answer_found(call, rows, headers)
 
 
 async def state(call: Call) -> Response:
@@ -157,16 +157,17 @@ def fit_to_run(call: Call, body: Fields) -> Fields:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/instance/create", create, _BODY, "global", ok=201, says=(409, 422)),
+    Endpoint("POST", "/instance/create", create, _BODY, "global", ok=201, says=(409, 422), answer="instance-created"),
     Endpoint(
         "GET",
         "/instance/fetchInstances",
         find,
         access="any",
         says=(304, 400, 404),
-        query=("instanceName", "instanceId", "page", "limit"),
+        query=("instanceName", "instanceId", *PAGED),
+        answer="instances",
     ),
-    Endpoint("GET", "/instance/connectionState/{instance}", state),
-    Endpoint("PUT", "/instance/update/{instance}", update, _BODY, says=(409, 412, 422)),
-    Endpoint("DELETE", "/instance/delete/{instance}", delete, says=(412,)),
+    Endpoint("GET", "/instance/connectionState/{instance}", state, answer="connection-state"),
+    Endpoint("PUT", "/instance/update/{instance}", update, _BODY, says=(409, 412, 422), answer="instance"),
+    Endpoint("DELETE", "/instance/delete/{instance}", delete, says=(412,), answer="instance-deleted"),
 )

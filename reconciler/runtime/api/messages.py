@@ -31,4 +31,6 @@ async def send_text(call: Call) -> Response:
     return json(shown, 201)
 
 
-ENDPOINTS = (Endpoint("POST", "/message/sendText/{instance}", send_text, "http/send-text", ok=201),)
+ENDPOINTS = (
+    Endpoint("POST", "/message/sendText/{instance}", send_text, "http/send-text", ok=201, answer="message-sent"),
+)

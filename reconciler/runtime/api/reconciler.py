@@ -14,7 +14,7 @@ from reconciler.runtime.api.hook import ENDPOINTS as HOOKS
 from reconciler.runtime.beside import Back, Loop
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
-from reconciler.runtime.lists import whole
+from reconciler.runtime.lists import answer_aside, answer_rows, following, whole
 
 _USUAL: Final = 20  # passes of a page
 _MOST: Final = 1000
@@ -25,7 +25,7 @@ async def status(call: Call) -> Response:
     """How each target of the loop stands, or the one in `?target=`."""
     loop = _loop(call)
     target = await _known(loop, call.query("target"))
-    return json(await asyncio.to_thread(loop.status, target))
+    return await answer_aside(lambda: loop.status(target))
 
 
 async def passes(call: Call) -> Response:
@@ -35,7 +35,9 @@ async def passes(call: Call) -> Response:
     limit = whole("limit", call.query("limit") or str(_USUAL), _MOST)
     before = call.query("before")
     past = whole("before", before, _LARGEST) if before is not None else None
-    return json(await asyncio.to_thread(loop.passes, limit, target, past))
+    found = await asyncio.to_thread(loop.passes, limit, target, past)
+    headers = following(call, before=found[-1].id, limit=limit) if len(found) == limit else {}
+    return await answer_rows(found, headers)
 
 
 async def one(call: Call) -> Response:
@@ -44,7 +46,7 @@ async def one(call: Call) -> Response:
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else 0
     if (found := await asyncio.to_thread(_loop(call).one, number)) is None:
         raise Rejected(404, f"There is no pass {text[:40]}")
-    return json(found)
+    return await answer_aside(lambda: found)
 
 
 async def sync(call: Call) -> Response:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
 import msgspec
 
@@ -11,7 +12,10 @@ from reconciler.model import Session
 from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import PAGED, Rows, Streamed, answer_rows, more, page
 from reconciler.store.rows import timestamp
+
+PART: Final = 100  # sessions read at once
 
 
 async def change_status(call: Call) -> Response:
@@ -29,15 +33,34 @@ async def change_status(call: Call) -> Response:
 
 
 async def find(call: Call) -> Response:
-    """The sessions of a bot."""
-    id = call.path("openaiBotId")
-    await call.served.store.fleet.bot(call.instance.id, id)  # 404 for a bot that is not this instance's
-    return json([_row(session) for session in await call.served.chats.sessions(call.instance.id, id)])
+    """The sessions of a bot, oldest first."""
+    limit, offset = page(call)
+    id, instance_id, chats = call.path("openaiBotId"), call.instance.id, call.served.chats
+    await call.served.store.fleet.bot(instance_id, id)  # 404 for a bot that is not this instance's
+    if limit >= 0:
+        rows, _ = await chats.sessions_part(instance_id, id, _shown, 0, limit, offset)
+        return Rows(rows, more(call, limit, offset, len(rows)))
+    first, place = await chats.sessions_part(instance_id, id, _shown, 0, PART)
+
+    async def rest() -> AsyncIterator[list[bytes]]:
+        after, rows = place, first
+        while len(rows) == PART:
+            rows, after = await chats.sessions_part(instance_id, id, _shown, after, PART)
+            if rows:
+                yield rows
+
+    return Streamed(first, rest(), {})
 
 
 async def count(call: Call) -> Response:
     """How many sessions each bot has, by their status; bots without any are left out. It names nobody."""
-    return json(await call.served.chats.counted(call.instance.id))
+    limit, offset = page(call)
+    counts = await call.served.chats.counted(call.instance.id, limit, offset)
+    return await answer_rows(counts, more(call, limit, offset, len(counts)))
+
+
+def _shown(session: Session) -> bytes:
+    return msgspec.json.encode(_row(session))
 
 
 def _row(session: Session) -> dict[str, Any]:
@@ -62,7 +85,15 @@ def _row(session: Session) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/changeStatus/{instance}", change_status, "http/change-status"),
-    Endpoint("GET", "/openai/fetchSessions/{openaiBotId}/{instance}", find, personal=True),
-    Endpoint("GET", "/openai/countSessions/{instance}", count),
+    Endpoint("POST", "/openai/changeStatus/{instance}", change_status, "http/change-status", answer="status-changed"),
+    Endpoint(
+        "GET",
+        "/openai/fetchSessions/{openaiBotId}/{instance}",
+        find,
+        personal=True,
+        says=(400,),
+        query=PAGED,
+        answer="sessions",
+    ),
+    Endpoint("GET", "/openai/countSessions/{instance}", count, says=(400,), query=PAGED, answer="counts"),
 )

@@ -56,7 +56,7 @@ async def ignore(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/openai/settings/{instance}", change, _BODY, says=(412, 422)),
-    Endpoint("GET", "/openai/fetchSettings/{instance}", fetch, says=(304,)),
-    Endpoint("POST", "/openai/ignoreJid/{instance}", ignore, "http/ignore-jid"),
+    Endpoint("POST", "/openai/settings/{instance}", change, _BODY, says=(412, 422), answer="settings"),
+    Endpoint("GET", "/openai/fetchSettings/{instance}", fetch, says=(304,), answer="settings-shown"),
+    Endpoint("POST", "/openai/ignoreJid/{instance}", ignore, "http/ignore-jid", answer="ignored"),
 )

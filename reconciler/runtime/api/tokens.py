@@ -13,6 +13,7 @@ from reconciler.model import Instance
 from reconciler.runtime.answers import Response, json
 from reconciler.runtime.body import valid_body
 from reconciler.runtime.call import Call, Endpoint
+from reconciler.runtime.lists import PAGED, answer_rows, part
 from reconciler.store.rows import timestamp
 from reconciler.store.tokens import Token
 
@@ -29,7 +30,8 @@ async def create(call: Call) -> Response:
 
 async def find(call: Call) -> Response:
     """All tokens that read, oldest first, without what opens."""
-    return json([_row(call, token) for token in call.served.store.tokens.all()])
+    tokens, headers = part(call, call.served.store.tokens.all())
+    return await answer_rows((_row(call, token) for token in tokens), headers)
 
 
 async def delete(call: Call) -> Response:
@@ -77,9 +79,11 @@ def _row(call: Call, token: Token) -> dict[str, Any]:
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/tokens", create, "http/token", "global", ok=201, says=(404, 409)),
-    Endpoint("GET", "/tokens", find, access="global"),
-    Endpoint("DELETE", "/tokens/{id}", delete, access="global", says=(404,)),
-    Endpoint("POST", "/instance/token/{instance}", rotate, access="global", says=(404,)),
-    Endpoint("POST", "/chat/{instance}/{remoteJid}/token", of_chat, "http/chat-token", ok=201),
+    Endpoint("POST", "/tokens", create, "http/token", "global", ok=201, says=(404, 409), answer="token-made"),
+    Endpoint("GET", "/tokens", find, access="global", says=(400,), query=PAGED, answer="tokens"),
+    Endpoint("DELETE", "/tokens/{id}", delete, access="global", says=(404,), answer="token-deleted"),
+    Endpoint("POST", "/instance/token/{instance}", rotate, access="global", says=(404,), answer="token-rotated"),
+    Endpoint(
+        "POST", "/chat/{instance}/{remoteJid}/token", of_chat, "http/chat-token", ok=201, answer="chat-token-made"
+    ),
 )

@@ -46,6 +46,8 @@ async def _take(call: Call, body: dict[str, object], instance: Instance) -> Resp
 
 
 ENDPOINTS = (
-    Endpoint("POST", "/webhook/evolution", by_number, _BODY, "any", says=(404,)),
-    Endpoint("POST", "/webhook/evolution/{secret}", by_secret, _BODY, "open", guessed="path", says=(404,)),
+    Endpoint("POST", "/webhook/evolution", by_number, _BODY, "any", says=(404,), answer="status"),
+    Endpoint(
+        "POST", "/webhook/evolution/{secret}", by_secret, _BODY, "open", guessed="path", says=(404,), answer="status"
+    ),
 )

@@ -270,24 +270,25 @@ def test_switching_a_chat(client: httpx.Client, tenant: Tenant, monkeypatch: pyt
 
 @pytest.fixture
 def one_session(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def sessions(_: object, instance_id: str, bot_id: str) -> list[Session]:
+    async def part(
+        _: object, instance_id: str, bot_id: str, shown: Callable[[Session], bytes], *place: int
+    ) -> tuple[list[bytes], int]:
         said = (Spoken("user", "start", at=1), Spoken("assistant", "Hello!", at=2))
-        return [
-            Session(
-                id="s1",
-                instance_id=instance_id,
-                jid="5511@s.whatsapp.net",
-                bot_id=bot_id,
-                status="opened",
-                push_name="Ana",
-                history=said,
-                await_user=True,
-                created_at=1.5,
-                active_at=2.25,
-            )
-        ]
+        session = Session(
+            id="s1",
+            instance_id=instance_id,
+            jid="5511@s.whatsapp.net",
+            bot_id=bot_id,
+            status="opened",
+            push_name="Ana",
+            history=said,
+            await_user=True,
+            created_at=1.5,
+            active_at=2.25,
+        )
+        return [shown(session)], 1
 
-    monkeypatch.setattr(type(server.store.chats), "sessions", sessions)
+    monkeypatch.setattr(type(server.store.chats), "sessions_part", part)
 
 
 def test_sessions(client: httpx.Client, tenant: Tenant, one_session: None, make: Callable[..., Tenant]) -> None:
