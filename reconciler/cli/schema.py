@@ -56,9 +56,7 @@ def install(directory: Path) -> list[Path]:
     """
     source, overlays = _folders(directory)
     files = {f"{kind.lower()}.schema.json": whole(kind.lower()) for kind in (*KINDS, "Config")}
-    files["document.schema.json"] = document_schema()
-    if overlays:
-        files["overlay.schema.json"] = overlay_schema()
+    files |= {"document.schema.json": document_schema(), "overlay.schema.json": overlay_schema()}
     written = []
     try:
         for name, content in sorted(files.items()):

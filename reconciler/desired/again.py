@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 from reconciler.desired.assemble import Draft, identified
 from reconciler.desired.cache import Cache
 from reconciler.desired.check import desired_of, drafts_of, finish, no_collecting, paths_of, texts_named
+from reconciler.desired.common import layers
 from reconciler.desired.documents import Documents
 from reconciler.desired.files import Files, files_of
 from reconciler.desired.git import Repository
@@ -102,6 +103,8 @@ class Again:
         if last is None or last.made != _made(config, target):
             return None
         base, over = paths_of(files, config, target)
+        if any(layers(base, config.path)[1:]):  # a document there is a part of many instances
+            return None
         blobs = _blobs(files, base, over)
         changed = [file for file in _files(base, over) if file not in blobs or last.blobs.get(file) != blobs[file]]
         if len(changed) > _MANY or len(blobs) < len(base) + len(over):
@@ -148,7 +151,7 @@ def _parts(documents: Documents, drafts: list[Draft], target: Target) -> dict[st
     found: dict[str, list[Object]] = {}
     for draft, one in zip(drafts, objects, strict=True):
         found.setdefault(one.ref.instance, []).append(one)
-        paths.setdefault(one.ref.instance, {}).update(dict.fromkeys(texts_named(draft)))
+        paths.setdefault(one.ref.instance, {}).update(dict.fromkeys(texts_named(draft, documents.source)))
     warned: dict[str, list[Problem]] = {}
     for draft, problem in said:
         warned.setdefault(draft.ref.instance, []).append(problem)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from reconciler.desired.common import spread
 from reconciler.desired.documents import Declared, Documents
 from reconciler.desired.rules import faults_of
 from reconciler.errors import Problem
@@ -57,14 +58,36 @@ class Draft(NamedTuple):
 
 
 def assemble(
-    documents: Documents, base: Iterable[Declared], source: str, patches: Iterable[Declared] = (), overlay: str = ""
+    documents: Documents,
+    own: Iterable[Declared],
+    source: str,
+    patches: Iterable[Declared] = (),
+    overlay: str = "",
+    *,
+    base: Iterable[Declared] = (),
+    within: Iterable[Declared] = (),
 ) -> list[Draft]:
     """The objects that documents below the folders `source` and `overlay` declare, ordered by kind, instance, name.
 
-    Problems go to `documents.problems`: identities that are not whole or stand twice, patches whose result is wrong.
+    `base` are the documents of every instance, `within` the instances' patches on them. Problems go to
+    `documents.problems`: identities that are not whole or stand twice, patches whose result is wrong.
     """
-    drafts = identified(documents, base, source)
-    for ref, patch in identified(documents, patches, overlay).items():
+    drafts = identified(documents, own, source)
+    instances = [ref.name for ref in drafts if ref.kind == "Instance"]
+    for each in spread(documents, identified(documents, base, source, of_all=True), instances):
+        if (first := drafts.setdefault(each.ref, each)) is not each:
+            hint = f"the base has one: write what is otherwise here into a file *.patch.yaml ({each.at})"
+            fault = Fault(("metadata", "name"), f"{each.ref} is declared a second time", hint)
+            documents.problems.append(first.problem(documents, fault))
+    _merge(documents, drafts, identified(documents, within, source))
+    _merge(documents, drafts, identified(documents, patches, overlay))
+    order = {"Instance": 0, "Credentials": 1, "Assistant": 2, "Settings": 3, "Bot": 4, "Conversation": 5}
+    return sorted(drafts.values(), key=lambda draft: (order[draft.ref.kind], draft.ref.instance, draft.ref.name))
+
+
+def _merge(documents: Documents, drafts: dict[Ref, Draft], patches: Mapping[Ref, Draft]) -> None:
+    """Merges patches over drafts; one of what is not there is an object of its own."""
+    for ref, patch in patches.items():
         below = drafts.get(ref)
         data = patch.data if below is None else _patched(below.data, patch.data)
         layers = (*(below.layers if below else ()), *patch.layers)
@@ -77,8 +100,6 @@ def assemble(
             documents.problems += [merged.problem(documents, fault) for fault in faults]
             merged = merged._replace(sound=False)
         drafts[ref] = merged
-    order = {"Instance": 0, "Credentials": 1, "Assistant": 2, "Settings": 3, "Bot": 4, "Conversation": 5}
-    return sorted(drafts.values(), key=lambda draft: (order[draft.ref.kind], draft.ref.instance, draft.ref.name))
 
 
 def _no_base(ref: Ref, faults: Iterable[Fault], drafts: Mapping[Ref, Draft]) -> Fault | None:
@@ -116,8 +137,13 @@ def _patched(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def identified(documents: Documents, declared: Iterable[Declared], source: str) -> dict[Ref, Draft]:
-    """The objects of documents, each alone, by what they are; whatever has no identity or another's is a problem."""
+def identified(
+    documents: Documents, declared: Iterable[Declared], source: str, *, of_all: bool = False
+) -> dict[Ref, Draft]:
+    """The objects of documents, each alone, by what they are; whatever has no identity or another's is a problem.
+
+    `of_all`: they are of every instance, and named so by none.
+    """
     drafts: dict[Ref, Draft] = {}
     prefix = 0 if source in ("", ".") else len(source.rstrip("/")) + 1
     for one in declared:
@@ -130,7 +156,10 @@ def identified(documents: Documents, declared: Iterable[Declared], source: str) 
                 documents.problems.append(documents.places.problem(one.path, one.number, fault))
             continue
         kind: Kind = one.data["kind"]
-        instance = name if kind == "Instance" else _instance(documents, one, prefix, source)
+        if not of_all and isinstance(metadata, dict) and "instances" in metadata:
+            fault = Fault(("metadata", "instances"), "belongs to what is in `_base/`", "leave it out, or move it there")
+            documents.problems.append(documents.places.problem(one.path, one.number, fault))
+        instance = "" if of_all else name if kind == "Instance" else _instance(documents, one, prefix, source)
         if instance is None:
             documents.complete = False
             continue

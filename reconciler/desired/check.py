@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from reconciler.desired.assemble import Draft, assemble
 from reconciler.desired.cache import Cache
+from reconciler.desired.common import BASE, layers
 from reconciler.desired.documents import Documents, text_path
 from reconciler.desired.files import Files, MoreFiles, files_of
 from reconciler.desired.git import Repository
@@ -101,9 +104,17 @@ def drafts_of(
     documents: Documents, config: Config, target: Target, base: Iterable[str], over: Iterable[str]
 ) -> list[Draft]:
     """The objects that these files declare; what is wrong goes to the problems."""
-    loaded = documents.load(base)
-    patches = documents.load(over, patches=True)
-    return assemble(documents, loaded, config.path, patches, target.overlay or config.path)
+    documents.source = config.path
+    own, common, within = layers(base, config.path)
+    return assemble(
+        documents,
+        documents.load(own),
+        config.path,
+        documents.load(over, patches=True),
+        target.overlay or config.path,
+        base=documents.load(common),
+        within=documents.load(within, patches=True),
+    )
 
 
 def finish(
@@ -115,7 +126,7 @@ def finish(
     documents.problems += [draft.problem(documents, fault) for draft, fault in found]
     texts = _texts(documents, drafts)
     if documents.problems:
-        raise InvalidBots(_ordered(dict.fromkeys(documents.problems)))
+        raise InvalidBots(_ordered(dict.fromkeys(_once(documents))))
 
     def text(draft: Draft, value: Any, where: tuple[str | int, ...]) -> str:
         return value if isinstance(value, str) else texts[draft.layer(*where, "file").path, value["file"]]
@@ -123,6 +134,22 @@ def finish(
     objects = tuple(resolve(links, draft, text) for draft in drafts)
     warned = [(draft, draft.problem(documents, fault)) for draft, fault in warnings(links)]
     return objects, [*warned, *_unfilled(documents, drafts, texts)]
+
+
+def _once(documents: Documents) -> Iterator[Problem]:
+    """The problems, those of a document that many instances have once for all of them."""
+    base = BASE if documents.source in ("", ".") else f"{documents.source}/{BASE}"
+    seen: dict[tuple[object, ...], list[Problem]] = {}
+    for problem in documents.problems:
+        if problem.path.startswith(base):
+            key = problem.path, problem.line, problem.column, problem.pointer, problem.hint
+            seen.setdefault(key, []).append(problem)
+        else:
+            yield problem
+    for first, *more in seen.values():
+        others = len({one.message for one in more} - {first.message})
+        said = f"{first.message} (and so in {others} more instances)" if others else first.message
+        yield msgspec.structs.replace(first, message=said)
 
 
 def _unfilled(
@@ -137,7 +164,7 @@ def _unfilled(
                     yield draft, draft.problem(documents, Fault(where, *said(found)))
                 continue
             named = (draft.layer(*where, "file").path, str(value["file"]))
-            path = text_path(*named)
+            path = text_path(*named, documents.source)
             if isinstance(path, Fault) or path in seen:
                 continue
             seen.add(path)
@@ -167,10 +194,10 @@ def desired_of(
     return Desired(commit=commit, source=config.name, objects=objects, warnings=_ordered(warned))
 
 
-def texts_named(draft: Draft) -> Iterator[str]:
-    """The paths of the text files that an object names."""
+def texts_named(draft: Draft, source: str) -> Iterator[str]:
+    """The paths of the text files that an object names; `source` is where `_shared/` lies."""
     for where, named in _named(draft):
-        path = text_path(draft.layer(*where).path, named)
+        path = text_path(draft.layer(*where).path, named, source)
         if isinstance(path, str):
             yield path
 
@@ -181,7 +208,7 @@ def _texts(documents: Documents, drafts: list[Draft]) -> dict[tuple[str, str], s
     for draft in drafts:
         for where, named in _named(draft):
             wanted.setdefault((draft.layer(*where).path, named), []).append((draft, where))
-    paths = {key: text_path(*key) for key in wanted}
+    paths = {key: text_path(*key, documents.source) for key in wanted}
     texts, wrong = documents.texts(dict.fromkeys(path for path in paths.values() if isinstance(path, str)))
     found: dict[tuple[str, str], str] = {}
     for key, path in paths.items():

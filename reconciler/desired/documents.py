@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 from reconciler.desired import traps
 from reconciler.desired.beside import Beside
 from reconciler.desired.cache import Cache, Kept
+from reconciler.desired.common import shared_path
 from reconciler.desired.files import Files, Lack
 from reconciler.desired.keys import keys_in
 from reconciler.desired.places import Places, place_flaw, shown
@@ -56,6 +57,7 @@ class Documents:
 
     def __init__(self, files: Files, cache: Cache) -> None:
         self.files = files
+        self.source = ""  # where `_shared/` lies
         self.places = Places(files)
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -221,9 +223,12 @@ def _kept(declared: list[Declared]) -> list[Kept]:
     return [Kept(one.line, one.column, one.data) for one in declared]
 
 
-def text_path(document: str, named: str) -> str | Fault:
-    """The path, from the repository's root, of a text that a document names relative to itself."""
+def text_path(document: str, named: str, source: str) -> str | Fault:
+    """The path, from the repository's root, of a text that a document names: relative to itself, or from `_shared/`
+    below the source path."""
     parts = named.split("/")
     if named.startswith("/") or ".." in parts or "\\" in named or "\0" in named or not parts[-1]:
         return Fault((), f"'{named[:60]}' is not a path below this folder", "no `..`, no absolute path, `/` between")
+    if (shared := shared_path(named, source)) is not None:
+        return posixpath.normpath(shared)
     return posixpath.normpath(posixpath.join(posixpath.dirname(document), named))

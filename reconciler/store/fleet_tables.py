@@ -6,10 +6,13 @@ connected. `bots.trigger_key` is null for a bot that is switched off or starts b
 
 from __future__ import annotations
 
+import json
 import secrets
 from typing import TYPE_CHECKING
 
 from sqlite_utils import Migrations
+
+from reconciler.talk.match import trigger_key
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -66,3 +69,16 @@ def _exposed(db: Database) -> None:
 @MIGRATIONS(name="0003 the digest's key outlives the secret key")
 def _rotated(db: Database) -> None:
     db.execute("ALTER TABLE fleet ADD COLUMN digest_key TEXT")
+
+
+@MIGRATIONS(name="0004 triggers in their clean form")
+def _cleaned(db: Database) -> None:
+    """What counts as the same trigger follows `trigger_key`: of two bots that it makes alike, the older keeps it."""
+    kept = db.execute(
+        "SELECT id, instance_id, row FROM bots WHERE trigger_key IS NOT NULL ORDER BY instance_id, id"
+    ).fetchall()
+    db.execute("UPDATE bots SET trigger_key=NULL")
+    for id, instance, text in kept:
+        row = json.loads(text)
+        key = trigger_key(row["triggerType"], row["triggerOperator"], row["triggerValue"])
+        db.execute("UPDATE OR IGNORE bots SET trigger_key=? WHERE id=? AND instance_id=?", [key, id, instance])

@@ -200,6 +200,7 @@ def test_install_writes_schemas_and_keeps_settings(here: Repo) -> None:
         "./.schemas/overlay.schema.json": ["overlays/p/**/*.yaml", "overlays/p/**/*.yml"],
     }
     assert json.loads((here.root / ".schemas/document.schema.json").read_text()) == document_schema()
+    assert (here.root / ".schemas/overlay.schema.json").exists()
     assert len(done.out.splitlines()) == 10
     assert Outcome("schema", "--install").out == ""
     with pytest.raises(Misuse, match="leave the kind out"):
