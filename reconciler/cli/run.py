@@ -74,13 +74,17 @@ def _beside(folder: DataFolder, name: str) -> Chosen:
     """What the loop of `up` follows: the target that is its own runtime, by that name (`-`: the first of that type),
     which it writes down for the other commands, and Evolution API servers."""
 
+    told: tuple[str, ...] | None = None
+
     def chosen(config: Config) -> tuple[str, ...]:
+        nonlocal told
         served = served_by_up(config, None if name == "-" else name)
         if served is not None and folder.served_target() != served.name:
             folder.served.write_text(f"{served.name}\n")
         context.served = served.name if served is not None else None
         found = tuple(one.name for one in config.targets if one.type == "evolution" or one == served)
-        say(f"target   {' and '.join(found) or 'none: reconciler.yaml has none of type runtime'}")
+        if told != (told := found):
+            say(f"target   {' and '.join(found) or 'none: reconciler.yaml has none of type runtime'}")
         return found
 
     return chosen

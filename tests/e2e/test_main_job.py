@@ -44,6 +44,7 @@ def test_a_commit_becomes_an_answered_chat_and_a_deleted_file_a_deleted_bot(up: 
     up.repo.commit({"bots/bistro/restaurant.yaml": None, **without_conversations(up.repo, "bistro")})
     until(lambda: "restaurant" not in up.bots("bistro"))
     assert up.bots("bistro").keys() == before.keys() - {"restaurant"}
+    assert up.log.read_text().count("\ntarget   ") == 1
 
 
 def test_a_changed_prompt_is_live_and_shown_as_the_lines_that_changed(up: Up) -> None:
