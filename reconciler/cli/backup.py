@@ -27,6 +27,8 @@ def backup(
 ) -> None:
     """The data folder in one file: chats, bots, history, keys. What is running may go on running.
 
+    It opens all stored API keys, unless `--without-keys` leaves out what decrypts them; only you can read it.
+
     Examples:
 
         reconciler backup backup.tar.gz

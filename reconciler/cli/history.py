@@ -52,6 +52,8 @@ def show(
 ) -> None:
     """One pass: each step, the fields it changed and who had moved them, and how it ended.
 
+    Texts are shown as the lines that changed; secrets never.
+
     Examples:
 
         reconciler show 12

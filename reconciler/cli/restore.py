@@ -33,6 +33,8 @@ def restore(
 ) -> None:
     """Puts a backup into the data folder, while nothing runs on it.
 
+    The file is checked as a whole first; what was in the folder is moved aside, never deleted.
+
     Examples:
 
         reconciler restore backup.tar.gz

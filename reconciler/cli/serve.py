@@ -55,6 +55,8 @@ def serve(
 ) -> None:
     """The runtime alone: the HTTP API and the chats, without a reconcile loop.
 
+    `reconciler run` or `apply` brings bots to it from wherever the repository is. Ctrl-C and SIGTERM end it in order.
+
     Examples:
 
         reconciler serve

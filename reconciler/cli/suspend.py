@@ -45,6 +45,8 @@ def suspend(
 def resume(target: TargetName = None, format_: Shape = Format.text) -> None:
     """End a suspension: the loop applies again, beginning with a pass now.
 
+    The loop is that of this data folder, else the one behind RECONCILER_URL.
+
     Examples:
 
         reconciler resume

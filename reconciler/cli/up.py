@@ -43,6 +43,9 @@ def up(
 ) -> None:
     """The runtime and the reconcile loop, on the repository one stands in: what is committed is what runs.
 
+    Changes of bots, targets and the loop's own settings need no restart. Ctrl-C and SIGTERM end it in order; what was
+    not finished goes on at the next start.
+
     Examples:
 
         reconciler up
