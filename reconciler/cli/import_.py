@@ -120,7 +120,8 @@ def _place(instance: str | None, out: Path | None) -> tuple[str, Path]:
     except InvalidBots:
         source = context.repository.root / Config().path
     if instance is None:
-        there = sorted(path.name for path in source.iterdir() if path.is_dir()) if source.is_dir() else []
+        folders = [path.name for path in source.iterdir() if path.is_dir()] if source.is_dir() else []
+        there = sorted(name for name in folders if not name.startswith("_"))  # `_base`, `_shared`
         if len(there) != 1:
             known = f" ({', '.join(there)})" if there else ""
             raise Misuse(f"which instance is it for? Say it with --instance{known}")

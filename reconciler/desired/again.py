@@ -54,7 +54,7 @@ class Again:
         self._known: _Known | None = None
 
     def read(self, commit: str, config: Config, target: Target) -> Desired:
-        """What `check.read_desired` gives and raises."""
+        """What `check.read_desired` gives and raises, without warnings of how files are written."""
         files = files_of(self._repository, commit)
         with no_collecting():
             known = self._changed(files, config, target, None) or self._whole(files, config, target)

@@ -79,10 +79,24 @@ def assemble(
             hint = f"the base has one: write what is otherwise here into a file *.patch.yaml ({each.at})"
             fault = Fault(("metadata", "name"), f"{each.ref} is declared a second time", hint)
             documents.problems.append(first.problem(documents, fault))
-    _merge(documents, drafts, identified(documents, within, source))
+    _merge(documents, drafts, _known(documents, drafts, identified(documents, within, source)))
     _merge(documents, drafts, identified(documents, patches, overlay))
     order = {"Instance": 0, "Credentials": 1, "Assistant": 2, "Settings": 3, "Bot": 4, "Conversation": 5}
     return sorted(drafts.values(), key=lambda draft: (order[draft.ref.kind], draft.ref.instance, draft.ref.name))
+
+
+def _known(documents: Documents, drafts: Mapping[Ref, Draft], patches: Mapping[Ref, Draft]) -> dict[Ref, Draft]:
+    """The patches of what is there; one of something else is a problem, whatever is in it."""
+    if documents.complete:
+        for ref, patch in patches.items():
+            if ref not in drafts:
+                near = closest(
+                    ref.name, [one.name for one in drafts if (one.kind, one.instance) == (ref.kind, ref.instance)]
+                )
+                hint = near or "a *.patch.yaml changes what there is: declare what is new in a file of another name"
+                fault = Fault(("metadata", "name"), f"there is no {ref} to patch", hint, "patch")
+                documents.problems.append(patch.problem(documents, fault))
+    return {ref: patch for ref, patch in patches.items() if ref in drafts}
 
 
 def _merge(documents: Documents, drafts: dict[Ref, Draft], patches: Mapping[Ref, Draft]) -> None:

@@ -42,10 +42,10 @@ def layers(paths: Iterable[str], source: str) -> Layers:
         within = path.removeprefix(prefix)
         if within.startswith(SHARED):
             continue
-        if within.startswith(BASE):
-            found.base.append(path)
-        elif path.endswith(_PATCH):
+        if path.endswith(_PATCH):
             found.patches.append(path)
+        elif within.startswith(BASE):
+            found.base.append(path)
         else:
             found.own.append(path)
     return found

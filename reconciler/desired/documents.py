@@ -112,7 +112,7 @@ class Documents:
                 continue
             decoded = decode(content)
             if isinstance(decoded, Flaw):
-                wrong[path] = f"is no UTF-8 text (line {decoded.line})"
+                wrong[path] = f"is no UTF-8 text (line {decoded.line}: {decoded.message})"
             elif "\0" in decoded:
                 wrong[path] = "holds binary data, not a text"
             elif not decoded.strip():

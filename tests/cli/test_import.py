@@ -113,6 +113,7 @@ def test_a_list_with_names_alike_and_a_folder_of_ones_own(here: Repo) -> None:
 
 def test_which_instance(here: Repo, capsys: pytest.CaptureFixture[str]) -> None:
     here.write("bots/clinic/line.yaml", FLEET.replace("bistro", "clinic"))
+    here.write("bots/_shared/rules.md", "Be brief.\n")  # no instance
     file = here.write("asst.json", json.dumps(EXPORT))
     assert imported(str(file)) == 64
     assert "--instance (bistro, clinic)" in capsys.readouterr().err

@@ -304,7 +304,9 @@ def test_links_and_names(repo: Repo) -> None:
 def test_text_that_is_not_utf_8(repo: Repo) -> None:
     repo.commit(FILES)
     (repo.root / "bots/bistro/prompts/one.md").write_bytes(b"a\n\xff")
-    assert "is no UTF-8 text (line 2)" in problems(repo)[0]
+    assert "is no UTF-8 text (line 2: the file has the byte 0xff" in problems(repo)[0]
+    (repo.root / "bots/bistro/prompts/one.md").write_bytes("olá".encode("utf-16"))
+    assert "the file is UTF-16, which is not UTF-8" in problems(repo)[0]
 
 
 def test_an_uncommitted_text_is_named(repo: Repo) -> None:

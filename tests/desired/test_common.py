@@ -10,7 +10,7 @@ from reconciler.desired.again import Again
 from reconciler.desired.check import read_desired
 from reconciler.desired.config import read_config, target_of
 from reconciler.desired.git import Repository
-from reconciler.errors import InvalidBots
+from reconciler.errors import InvalidBots, Problem
 from reconciler.model import Desired, Object, Ref
 from tests.conftest import Repo
 from tests.reconcile.conftest import ACCOUNT, INSTANCE, bot_file
@@ -153,3 +153,31 @@ def test_the_loop_sees_a_change_of_the_base_in_every_instance(repo: Repo, tmp_pa
     patch = PATCH.format(kind="Bot", name="a", spec="{maxTokens: 9}")
     found = again.read(repo.commit({"bots/bar/a.patch.yaml": patch}), config, target_of(config, None))
     assert one(found, "Bot", "bar", "a").spec["maxTokens"] == 9
+
+
+def problems(repo: Repo) -> list[Problem]:
+    with pytest.raises(InvalidBots) as raised:
+        read(repo)
+    return list(raised.value.problems)
+
+
+def test_a_patch_of_what_is_not_there_is_an_error_even_if_it_is_whole(repo: Repo) -> None:
+    named = bot_file("aa")
+    repo.commit({**lines(), "bots/cafe/typo.patch.yaml": named})
+    (problem,) = problems(repo)
+    assert (problem.path, problem.message) == ("bots/cafe/typo.patch.yaml", "there is no Bot cafe/aa to patch")
+    assert "'a'" in problem.hint
+    settings = PATCH.format(kind="Settings", name="defualt", spec="{expire: 2h}")
+    repo.commit({"bots/cafe/typo.patch.yaml": settings})
+    (problem,) = problems(repo)
+    assert problem.message == "there is no Settings cafe/defualt to patch"
+    assert "'default'" in problem.hint
+    # What cannot be read may have declared it.
+    repo.commit({"bots/_base/settings.yaml": "kind: [\n"})
+    assert [one.path for one in problems(repo)] == ["bots/_base/settings.yaml"]
+
+
+def test_a_patch_belongs_to_an_instance(repo: Repo) -> None:
+    repo.commit({**lines(), "bots/_base/a.patch.yaml": PATCH.format(kind="Bot", name="a", spec="{maxTokens: 7}")})
+    (problem,) = problems(repo)
+    assert (problem.path, problem.pointer) == ("bots/_base/a.patch.yaml", "metadata.instance")
