@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from reconciler.plan.review.findings import LEVELS, Level, Review
+from reconciler.plan.review.together import together
 
 _KINDS: Final[dict[Level, str]] = {"broken": "error", "human": "warning", "note": "notice"}
 
@@ -25,10 +26,10 @@ def workflow_commands(review: Review) -> Iterator[str]:
     for part in review.parts:
         found += [
             (risk.level, risk.at.path, risk.at.line, risk.at.column, risk.rule, risk.message)
-            for risk in part.risks
+            for risk in together(part.risks)
             if risk.at is not None
         ]
-        for route in part.routes:
+        for route in together(part.routes):
             if route.at is not None:
                 shown = f" (for example “{route.example}”)" if route.example is not None else ""
                 place = route.at

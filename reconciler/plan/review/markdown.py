@@ -21,6 +21,7 @@ from reconciler.plan.review.marker import reviewed
 from reconciler.plan.review.sections import Group, Section, fit, size
 from reconciler.plan.review.shown import at, line, many, mark
 from reconciler.plan.review.table import named, table
+from reconciler.plan.review.together import together
 from reconciler.plan.review.verdict import verdict
 
 LIMIT: Final = 65_536  # characters of a comment on GitHub, the strictest of the forges
@@ -143,10 +144,10 @@ def _sections(review: Review) -> Iterator[Section]:
         yield _section("Problems of the base", _plain(map(_problem, review.base_problems)), 0.9, "problem")
     several = len(review.parts) > 1
     for part in review.parts:
-        risks = _plain((*map(_refused, part.refused), *map(_risk, part.risks)))
+        risks = _plain((*map(_refused, part.refused), *map(_risk, together(part.risks))))
         yield _section(_titled("Risks", part, several), risks, 0.2 / len(review.parts), "risk")
     for part in review.parts:
-        items = _plain(map(_route, part.routes))
+        items = _plain(map(_route, together(part.routes)))
         yield _section(_titled("Routes", part, several), items, 0.2 / len(review.parts), "route")
     for part in review.parts:
         shown = _plain(_talk(one) for one in part.talks if one.level != "note" or one.outcome != "passes as before")

@@ -14,6 +14,7 @@ from reconciler.plan.render import count
 from reconciler.plan.review.entries import Entry, Field, chapters
 from reconciler.plan.review.findings import Cost, Divergence, Level, Part, Replay, Review, Side, Verdict
 from reconciler.plan.review.markdown import commands
+from reconciler.plan.review.together import together
 from reconciler.plan.review.verdict import verdict
 from reconciler.plan.review.words import Hunk
 
@@ -82,9 +83,9 @@ def _part(part: Part, currency: str) -> Iterator[tuple[Run, ...]]:
         yield (("broken", f"refused: {refusal.reason}"),)
         if refusal.remedy:
             yield (("dim", f"         {refusal.remedy}"),)
-    for risk in part.risks:
+    for risk in together(part.risks):
         yield ((risk.level, f"risk: {risk.message}"), ("dim", _at(risk.at)))
-    for route in part.routes:
+    for route in together(part.routes):
         yield ((route.level, f"route: {route.instance}: {route.message}"), ("dim", _at(route.at)))
         if route.example is not None:
             went = f": {route.before or 'nobody'} → {route.after or 'nobody'}" if route.before is not None else ""

@@ -361,3 +361,34 @@ def test_digests_of_several_targets() -> None:
     assert digest_of([one, one]) == digest_of([one]) != digest_of([one, other])
     assert digest_of([one, other]) == digest_of([other, one])
     assert isinstance(one.changes[0], Change)
+
+
+def test_what_a_base_brings_to_many_instances_is_told_once() -> None:
+    base = Place("bots/_base/menu.yaml", 9, 3)
+    refs = [Ref("Bot", f"line-{number}", "menu") for number in range(200)]
+    risks = [Risk(rule="limit", level="human", ref=one, message=f"{one.instance}/menu: 9 → 3", at=base) for one in refs]
+    odd = Risk(rule="limit", level="human", ref=refs[0], message="line-0/menu: 9 → 4", at=base)
+    placeless = [Risk(rule="delete", level="human", ref=one, message="gone") for one in refs[:2]]
+    routes = [
+        Route(
+            rule="moved",
+            level="human",
+            instance=one.instance,
+            message="menu in place of a",
+            example=f"{number}",
+            at=base,
+        )
+        for number, one in enumerate(refs[:2])
+    ]
+    shown = review(part(risks=(*risks, odd, *placeless), routes=tuple(routes)))
+    said = [line for line in text(shown).splitlines() if line.startswith(("risk", "route:"))]
+    assert [line.split("  ")[0] for line in said] == [
+        "risk: line-0/menu: 9 → 3 (and so in 199 more instances)",
+        "risk: line-0/menu: 9 → 4",
+        "risk: gone",
+        "risk: gone",
+        "route: line-0: menu in place of a (and so in 1 more instance)",
+    ]
+    assert markdown(shown).count("9 → 3") == 1
+    assert sum("9 → 3" in line for line in workflow_commands(shown)) == 1
+    assert len(document(shown)["parts"][0]["risks"]) == 203
