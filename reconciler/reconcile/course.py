@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -24,6 +22,7 @@ from reconciler.errors import Unavailable
 from reconciler.model import Desired, Live, Ref, Sync
 from reconciler.plan.order import Step
 from reconciler.reconcile.apply import Reach, Together
+from reconciler.reconcile.clock import SYSTEM, Clock
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import one_pass
 from reconciler.reconcile.once import Ended, Site, Wanted
@@ -60,23 +59,24 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     stop: asyncio.Event
     parallel: int
     told: Told | None
+    clock: Clock = SYSTEM
 
 
 class Course:
     """One target in the loop."""
 
     def __init__(self, running: Running, name: str) -> None:
-        self._running, self._name = running, name
+        self._running, self._name, self._clock = running, name, running.clock
         self._memory = Memory()
         self._reach: Closing | None = None
         self._place: tuple[object, ...] = ()  # what the connection is to
         self._sync = Sync()
         self._failures = self._stale = 0
-        self._began = asyncio.get_running_loop().time()
+        self._began = self._clock.steady()
         self._passed: str | None = None  # the commit of the last pass
         self._first = True
         self._unwritten = False  # the last pass could not be written down, so what started it would start it again
-        self._due = self._began  # of the event loop's clock
+        self._due = self._began  # of the steady clock
         self._at = math.inf  # of the wall clock, in seconds since the epoch
         self._planned = 0.0  # when that was found, of the wall clock
         self._shut = False  # whether it waits for a window
@@ -103,9 +103,9 @@ class Course:
 
     def left(self) -> float:
         """Seconds until it is to be looked at again; the wall clock may be moved meanwhile."""
-        if self._at is not math.inf and time.time() < self._planned - _BACK:
+        if self._at is not math.inf and self._clock.now() < self._planned - _BACK:
             self._plan_moments()
-        coming = self._next() - time.time()
+        coming = self._next() - self._clock.now()
         return coming if self._at is math.inf else min(coming, _LATEST)
 
     def due(self, commit: str | None) -> str | None:
@@ -142,6 +142,7 @@ class Course:
                 rollback=rollback[1] if rollback else None,
                 parallel=self._running.parallel,
                 stop=self._running.stop,
+                clock=self._clock,
             )
             history.targets.looking(self._name, begins=True)
             try:
@@ -164,7 +165,7 @@ class Course:
         attempts = tried.attempts if tried is not None else 0
         self._plan_next(ended, attempts)
         if rollback and ended.outcome not in GOOD:
-            self._failures, self._due = 0, asyncio.get_running_loop().time()  # what is wanted is looked at as before
+            self._failures, self._due = 0, self._clock.steady()  # what is wanted is looked at as before
         history.targets.coming(self._name, attempts, self._next())
         if self._running.told is not None:
             self._running.told(self._name, ended)
@@ -202,11 +203,11 @@ class Course:
 
     def _next(self) -> float:
         """When it is to be looked at again, in seconds since the epoch."""
-        return min(time.time() + self._due - asyncio.get_running_loop().time(), self._at)
+        return min(self._clock.now() + self._due - self._clock.steady(), self._at)
 
     def _plan_next(self, ended: Ended, attempts: int) -> None:
         """When to look again: `attempts` is how often the plan was refused, also before a restart."""
-        now = asyncio.get_running_loop().time()
+        now = self._clock.steady()
         self._at = math.inf
         tired = attempts >= ATTEMPTS
         if ended.outcome in GOOD or tired or ended.outcome in ("invalid", "refused", "suspended", "waiting"):
@@ -234,7 +235,7 @@ class Course:
 
     def _plan_moments(self) -> None:
         """The next look by the wall clock, as it is now."""
-        sync, moment = self._sync, datetime.now(UTC)
+        sync, moment = self._sync, self._clock.moment()
         self._at, self._planned = math.inf, moment.timestamp()
         if sync.schedule is not None and (following := after(cron(sync.schedule, sync.timezone), moment)) is not None:
             self._at = following.timestamp()

@@ -8,6 +8,7 @@ fetch that fails leaves the commit that is there; it is tried again with back-of
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Final
 from reconciler.desired.config import read_config
 from reconciler.desired.remote import Clone
 from reconciler.errors import InvalidBots, Misuse, ReconcilerError, Unavailable
+from reconciler.reconcile.clock import SYSTEM, Clock
 from reconciler.reconcile.history import History, Source
 from reconciler.reconcile.locks import one_fetch
 
@@ -54,10 +56,13 @@ async def fetch_once(clone: Clone, data: Path, history: History, timeout: float 
 class Follower:
     """Fetches a clone in the background of a loop; `wake` is called when another commit is there."""
 
-    def __init__(self, clone: Clone, data: Path, history: History, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, clone: Clone, data: Path, history: History, wake: Callable[[], None], clock: Clock = SYSTEM
+    ) -> None:
         self._clone, self._data, self._history, self._wake = clone, data, history, wake
         self._task: asyncio.Task[None] | None = None
-        self._due = asyncio.get_running_loop().time()
+        self._clock = clock
+        self._due = clock.steady()
         self._failures = 0
         self._again = False
         self._seen: frozenset[int] = frozenset()
@@ -65,8 +70,8 @@ class Follower:
     def left(self) -> float:
         """Seconds until the next fetch."""
         if self._task is not None:
-            return _USUAL  # its end wakes the loop
-        return self._due - asyncio.get_running_loop().time()
+            return math.inf  # its end wakes the loop
+        return self._due - self._clock.steady()
 
     def poke(self) -> None:
         """Somebody says that there is news: fetches at once, or once more after the fetch that runs."""
@@ -113,7 +118,7 @@ class Follower:
                 wait = self._interval() * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
                 if commit != before:
                     self._wake()
-            self._due = asyncio.get_running_loop().time() + wait
+            self._due = self._clock.steady() + wait
             if not self._again:
                 break
         self._task = None

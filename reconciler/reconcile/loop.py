@@ -19,6 +19,7 @@ from reconciler.desired.git import Repository
 from reconciler.desired.remote import Clone
 from reconciler.errors import InvalidBots, ReconcilerError, Unavailable
 from reconciler.model import Config
+from reconciler.reconcile.clock import SYSTEM, Clock
 from reconciler.reconcile.course import Closing, Connect, Course, Running, Told
 from reconciler.reconcile.follow import Follower
 from reconciler.reconcile.history import History
@@ -46,6 +47,7 @@ async def run_loop(
     clone: Clone | None = None,
     ask_models: Ask | None = None,
     chosen: Chosen | None = None,
+    clock: Clock = SYSTEM,
 ) -> None:
     """Runs passes of `targets` until `stop` is set; running steps end first, if they do so soon.
 
@@ -57,15 +59,22 @@ async def run_loop(
     folder.
     """
     with the_one_loop(data), History(data / "loop.db") as history:
-        wake = Wake()
+        wake = Wake(clock)
         heads = _Heads(site, chosen, targets)
         running = Running(
-            site=site, data=data, history=history, connect=connect, stop=stop, parallel=parallel, told=told
+            site=site,
+            data=data,
+            history=history,
+            connect=connect,
+            stop=stop,
+            parallel=parallel,
+            told=told,
+            clock=clock,
         )
-        follower = Follower(clone, data, history, wake.set) if clone is not None else None
+        follower = Follower(clone, data, history, wake.set, clock) if clone is not None else None
         lanes: dict[str, _Lane] = {}
         following: tuple[str, ...] | None = None
-        models = Models(history, ask_models) if ask_models is not None else None
+        models = Models(history, ask_models, clock) if ask_models is not None else None
         door = knocked(data)
         helpers = [asyncio.create_task(follow(site.repository, data, wake)), asyncio.create_task(_end(stop, wake))]
         try:

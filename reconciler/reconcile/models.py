@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
 from typing import Final
 
 from reconciler.catalog import catalog
 from reconciler.errors import Unavailable
 from reconciler.model import DEMO, Account, Desired, Secret
 from reconciler.plan.retire import Listed, retiring, uses
+from reconciler.reconcile.clock import SYSTEM, Clock
 from reconciler.reconcile.history import History
 from reconciler.reconcile.listings import Key
 
@@ -29,8 +28,8 @@ _A_ROUND: Final = 50  # accounts of different content; the others come in the ne
 class Models:
     """The readings of one loop; `ask` reads one account's list."""
 
-    def __init__(self, history: History, ask: Ask) -> None:
-        self._history, self._ask = history, ask
+    def __init__(self, history: History, ask: Ask, clock: Clock = SYSTEM) -> None:
+        self._history, self._ask, self._clock = history, ask, clock
         self._seen: dict[str, Desired] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -62,7 +61,7 @@ class Models:
         asked = {one.credentials and (one.bot.instance, one.credentials) for one in uses(desired)}
         bases = {key: account.base_url or "" for key, account in accounts.items() if key in asked}
         alike: dict[tuple[str | None, ...], tuple[str, Account, list[Key]]] = {}
-        for key in self._history.listings.due(target, bases, time.time()):
+        for key in self._history.listings.due(target, bases, self._clock.now()):
             one = accounts[key]
             content = (one.base_url, one.api_key.value, one.organization, one.project)
             alike.setdefault(content, (target, one, []))[2].append(key)
@@ -77,9 +76,9 @@ class Models:
                 async with gate:
                     models = await self._ask(account)
             except Unavailable as error:
-                self._history.listings.failed(target, keys, base, str(error), time.time())
+                self._history.listings.failed(target, keys, base, str(error), self._clock.now())
             else:
-                self._history.listings.keep(target, keys, base, models, time.time())
+                self._history.listings.keep(target, keys, base, models, self._clock.now())
 
         with contextlib.suppress(Unavailable):  # what cannot be written down is read again
             await asyncio.gather(*(one(*each) for each in due))
@@ -87,7 +86,7 @@ class Models:
                 self._note(target, self._seen[target])
 
     def _note(self, target: str, desired: Desired) -> None:
-        found = retiring(uses(desired), self._history.listings.lists(target), datetime.now(UTC).date(), catalog())
+        found = retiring(uses(desired), self._history.listings.lists(target), self._clock.moment().date(), catalog())
         self._history.listings.stand(target, found)
 
 

@@ -7,9 +7,8 @@ pass without changes cost one 304.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -26,6 +25,7 @@ from reconciler.plan.keys import documents
 from reconciler.plan.keys import notes as said
 from reconciler.plan.render import count, summary
 from reconciler.reconcile.apply import Reach
+from reconciler.reconcile.clock import SYSTEM, Clock
 from reconciler.reconcile.focus import Focus
 from reconciler.reconcile.history import History
 from reconciler.reconcile.holds import Rollback
@@ -47,6 +47,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     rollback: Rollback | None = None
     parallel: int = 10
     stop: asyncio.Event | None = None
+    clock: Clock = SYSTEM
 
 
 class Memory:
@@ -68,7 +69,7 @@ async def run_pass(site: Site, history: History, target: str, reach: Reach, memo
     it did before, is written down only if somebody asked for it or committed. A rollback that cannot be made leaves
     everything as it is.
     """
-    began = time.time()
+    began = ask.clock.now()
     commit = ask.commit
     try:
         commit = commit or commit_of(site.repository, None)[0]
@@ -178,7 +179,7 @@ def _held_back(plan: Plan, history: History, ask: Ask, sync: Sync) -> Ended | No
         return Ended(outcome="suspended", message=said[:_MESSAGE], plan=plan)
     if ask.trigger in BY_HAND:
         return None
-    shut, opens = closed(sync, datetime.now(UTC))
+    shut, opens = closed(sync, ask.clock.moment())
     if shut:
         until = f" until {opens:%Y-%m-%d %H:%M} UTC" if opens else ""
         return Ended(outcome="waiting", message=f"outside its windows{until}: {summary(plan)}", plan=plan)

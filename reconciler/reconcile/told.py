@@ -7,7 +7,6 @@ loop and sent beside it, so a forge that is slow or gone delays nothing, and a r
 from __future__ import annotations
 
 import sqlite3
-import time
 from typing import Final
 
 import msgspec
@@ -50,12 +49,19 @@ class Told:
         return self._db.execute("SELECT 1 FROM told WHERE target=? LIMIT 1", (target,)).fetchone() is not None
 
     def note(
-        self, target: str, commit: str, state: str, facts: str, *, wait: float = 0.0, silently: bool = False
+        self,
+        target: str,
+        commit: str,
+        state: str,
+        facts: str,
+        *,
+        now: float,
+        wait: float = 0.0,
+        silently: bool = False,
     ) -> None:
-        """Notes the state of a commit, to be told in `wait` seconds; what was not told of the target yet is told no
-        more. `silently`: as if it had been told.
+        """Notes the state of a commit at `now` (seconds since the epoch), to be told `wait` seconds later; what was not
+        told of the target yet is told no more. `silently`: as if it had been told.
         """
-        now = time.time()
         with transaction(self._db):
             before = self._db.execute(
                 "SELECT \"commit\" FROM told WHERE target=? AND \"commit\"<>? AND state IN ('applied', 'unchanged')"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from reconciler.desired.git import Repository
+from reconciler.reconcile.clock import SYSTEM, Clock
 
 FOLDER: Final = "wake"  # of the data folder: `sync` touches a file in it
 _POLL: Final = 1.0  # seconds between two looks where folders cannot be watched
@@ -20,7 +21,8 @@ _POLL: Final = 1.0  # seconds between two looks where folders cannot be watched
 class Wake:
     """One flag that anything may set."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM) -> None:
+        self._clock = clock
         self._event = asyncio.Event()
 
     def set(self) -> None:
@@ -28,11 +30,8 @@ class Wake:
 
     async def wait(self, seconds: float) -> None:
         """Until the flag is set, at most so long; takes the flag down."""
-        try:
-            await asyncio.wait_for(self._event.wait(), max(0.0, seconds))
-        except TimeoutError:
-            return
-        self._event.clear()
+        if await self._clock.wait(self._event, seconds):
+            self._event.clear()
 
 
 def touch(data: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from reconciler.errors import Rejected, Unavailable
-from reconciler.reconcile import course as module
 from reconciler.reconcile.history import History
 from reconciler.reconcile.holds import Rollback
 from reconciler.reconcile.locks import loop_runs
@@ -26,7 +23,8 @@ from tests.conftest import Repo
 from tests.live.served import InMemory
 from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
-from tests.reconcile.test_loop import bots, looping, until
+from tests.reconcile.test_loop import bots, looping
+from tests.reconcile.wound import PATIENCE, until
 
 CONFIG = "apiVersion: reconciler/v1\nkind: Config\n"
 
@@ -54,18 +52,16 @@ def drift(reach: InMemory, **fields: Any) -> None:
 
 
 async def test_a_plan_that_is_refused_is_given_up_until_something_is_another(
-    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
+    repo: Repo, site: Site, data: Path
 ) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.01, 0.02))
-    monkeypatch.setattr(module.random, "uniform", lambda _least, _most: 0.05)  # of an interval of a second
     interval = f"{CONFIG}sync: {{interval: 1s}}\n"
     repo.commit({**fleet(a=bot_file("a", 1), nope=bot_file("nope")), "reconciler.yaml": interval})
     reach, told = Refusing(), list[Ended]()
     with History(data / "loop.db") as history:
-        async with looping(site, data, lambda target: reach, told):
-            await until(lambda: reach.refused == ATTEMPTS, 20)
+        async with looping(site, data, lambda target: reach, told) as clock:
+            await clock.run(lambda: reach.refused == ATTEMPTS)
             looked = len(told)
-            await until(lambda: len(told) > looked + 1, 20)  # it goes on looking
+            await clock.run(lambda: len(told) > looked + 1)  # it goes on looking
             assert reach.refused == ATTEMPTS
             assert told[-1].outcome in ("partial", "failed")
             assert "tried 5 times: waits for another commit" in told[-1].message
@@ -73,30 +69,27 @@ async def test_a_plan_that_is_refused_is_given_up_until_something_is_another(
             assert (row.attempts, "no such model" in row.message) == (ATTEMPTS, True)
             assert row.next is not None
             drift(reach, maxTokens=7)  # a change on the target: all of it is tried again
-            await until(lambda: bots(reach.model) == {"a": 1} and reach.refused > ATTEMPTS, 20)
-            await until(lambda: reach.refused == 2 * ATTEMPTS, 20)
+            await clock.run(lambda: bots(reach.model) == {"a": 1} and reach.refused > ATTEMPTS)
+            await clock.run(lambda: reach.refused == 2 * ATTEMPTS)
             request = history.requests.ask("local")
             touch(data)
-            await until(lambda: history.requests.answered(request, "local"), 20)
+            await until(lambda: history.requests.answered(request, "local"))
             assert reach.refused == 2 * ATTEMPTS + 1
             repo.commit(fleet(nope=bot_file("nope", 2)))
-            await until(lambda: reach.refused > 2 * ATTEMPTS + 1, 20)
+            await until(lambda: reach.refused > 2 * ATTEMPTS + 1)
             reach.word = ""
             repo.commit(fleet(nope=bot_file("nope", 3)))
-            await until(lambda: bots(reach.model) == {"a": 1, "nope": 3}, 20)
-            await until(lambda: history.targets.all()[0].attempts == 0, 20)
+            await until(lambda: bots(reach.model) == {"a": 1, "nope": 3})
+            await until(lambda: history.targets.all()[0].attempts == 0)
 
 
-async def test_what_may_pass_by_itself_is_tried_again_and_again(
-    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.01, 0.02))
+async def test_what_may_pass_by_itself_is_tried_again_and_again(repo: Repo, site: Site, data: Path) -> None:
     repo.commit(fleet(a=bot_file("a", 1), nope=bot_file("nope")))
     reach = Refusing(Unavailable("not now"))
-    async with looping(site, data, lambda target: reach):
-        await until(lambda: reach.refused > 3 * ATTEMPTS, 20)
+    async with looping(site, data, lambda target: reach) as clock:
+        await clock.run(lambda: reach.refused > 3 * ATTEMPTS)
         reach.word = ""
-        await until(lambda: bots(reach.model) == {"a": 1, "nope": 100}, 20)
+        await clock.run(lambda: bots(reach.model) == {"a": 1, "nope": 100})
 
 
 def window(how: str, now: datetime, length: str = "10m") -> str:
@@ -107,50 +100,47 @@ def window(how: str, now: datetime, length: str = "10m") -> str:
     )
 
 
-async def test_outside_its_windows_a_target_is_looked_at_and_left(
-    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module.random, "uniform", lambda _least, _most: 0.05)  # of an interval of a second
+async def test_outside_its_windows_a_target_is_looked_at_and_left(repo: Repo, site: Site, data: Path) -> None:
     now = datetime.now(UTC)
     repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": window("allow", now - timedelta(hours=3))})
     reach, told = InMemory(Model()), list[Ended]()
     with History(data / "loop.db") as history:
-        async with looping(site, data, lambda target: reach, told):
-            await until(lambda: told and told[-1].outcome == "waiting", 20)
+        async with looping(site, data, lambda target: reach, told) as clock:
+            await until(lambda: told and told[-1].outcome == "waiting")
             assert told[-1].message.startswith("outside its windows until ")
             assert "3 to create" in told[-1].message
             assert bots(reach.model) == {}
             assert history.targets.all()[0].outcome == "waiting"
             request = history.requests.ask("local")  # who asks gets a pass
             touch(data)
-            await until(lambda: history.requests.answered(request, "local"), 20)
+            await until(lambda: history.requests.answered(request, "local"))
             assert bots(reach.model) == {"a": 1}
             drift(reach, maxTokens=7)
-            await until(lambda: history.targets.drift("local"), 20)
+            await clock.run(lambda: history.targets.drift("local"))
             assert bots(reach.model) == {"a": 7}
             denied = repo.commit({"reconciler.yaml": window("deny", now - timedelta(minutes=1), "1h")})
             await until(lambda: told[-1].commit == denied)
             assert told[-1].outcome == "waiting"
             assert bots(reach.model) == {"a": 7}
             repo.commit({"reconciler.yaml": window("allow", now - timedelta(minutes=1), "1h")})
-            await until(lambda: bots(reach.model) == {"a": 1}, 20)
+            await until(lambda: bots(reach.model) == {"a": 1})
 
 
-async def test_a_window_that_opens_starts_a_pass(
-    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shut = [True]
-    soon = datetime.now(UTC) + timedelta(seconds=0.3)
-    monkeypatch.setattr(module, "closed", lambda sync, now: (shut[0], soon))
-    from reconciler.reconcile import passes
-
-    monkeypatch.setattr(passes, "closed", lambda sync, now: (shut[0], soon))
-    repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": f"{CONFIG}sync: {{interval: 1h}}\n"})
+async def test_a_window_that_opens_starts_a_pass(repo: Repo, site: Site, data: Path) -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=20)
+    hourly = window("allow", soon).replace("1s", "1h")
+    repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": hourly})
     reach, told = InMemory(Model()), list[Ended]()
-    async with looping(site, data, lambda target: reach, told):
-        await until(lambda: told and told[-1].outcome == "waiting", 20)
-        shut[0] = False
-        await until(lambda: bots(reach.model) == {"a": 1}, 20)
+    async with looping(site, data, lambda target: reach, told) as clock:
+        await until(lambda: told and told[-1].outcome == "waiting")
+        await clock.rest()
+        opens = soon.replace(second=0, microsecond=0)
+        while clock.now() < opens.timestamp():
+            assert clock.left() < 60.1  # so often the wall clock is looked at
+            assert bots(reach.model) == {}
+            await clock.go_on()
+        assert bots(reach.model) == {"a": 1}
+    assert [(one.trigger, one.outcome) for one in told] == [("start", "waiting"), ("interval", "applied")]
 
 
 async def test_a_schedule_takes_the_intervals_place(repo: Repo, site: Site, data: Path) -> None:
@@ -159,38 +149,38 @@ async def test_a_schedule_takes_the_intervals_place(repo: Repo, site: Site, data
     reach, told = InMemory(Model()), list[Ended]()
     with History(data / "loop.db") as history:
         async with looping(site, data, lambda target: reach, told):
-            await until(lambda: told and told[-1].outcome == "applied", 20)
+            await until(lambda: told and told[-1].outcome == "applied")
             following = history.targets.all()[0].next
             assert following is not None
             assert datetime.fromtimestamp(following, ZoneInfo("Europe/Rome")).strftime("%H:%M") == "03:00"
             repo.commit(fleet(a=bot_file("a", 2)))  # a commit does not wait for it
-            await until(lambda: bots(reach.model) == {"a": 2}, 20)
+            await until(lambda: bots(reach.model) == {"a": 2})
         assert [ended.trigger for ended in told] == ["start", "commit"]
 
 
-def test_due_by_the_wall_clock() -> None:
-    from reconciler.model import Sync
-    from reconciler.reconcile.course import Course
-
-    async def look() -> tuple[float, float, float, float]:
-        course = Course(None, "x")  # type: ignore[arg-type]
-        ended = Ended(outcome="unchanged")
-        course._sync = Sync(schedule="0 3 * * *")
-        course._plan_next(ended, 0)
-        far = course._at - time.time()
-        looks = course.left()
-        course._at += 86_400  # a clock that was put back by a day
-        course._planned += 86_400
-        course.left()
-        back = course._at - time.time()
-        course._at = time.time() - 1
-        return far, looks, back, course.left()
-
-    far, looks, back, due = asyncio.run(look())
-    assert 0 < back <= 86_400
-    assert 0 < far <= 86_400
-    assert looks <= 60  # so that a clock that is put forward is noticed
-    assert due <= 0
+async def test_a_wall_clock_that_is_put_forward_or_back(repo: Repo, site: Site, data: Path) -> None:
+    text = f"{CONFIG}sync: {{schedule: '0 3 * * *', timezone: Europe/Rome}}\n"
+    repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": text})
+    reach, told = InMemory(Model()), list[Ended]()
+    with History(data / "loop.db") as history:
+        async with looping(site, data, lambda target: reach, told) as clock:
+            await until(lambda: told)
+            await clock.rest()
+            assert clock.left() < 60.1  # so that it is noticed
+            following = history.targets.all()[0].next
+            assert following is not None
+            drift(reach, maxTokens=7)
+            clock.put(-86_400)
+            await clock.go_on(60)
+            assert bots(reach.model) == {"a": 7}
+            clock.put(following - 86_400 - clock.now())  # three in the morning, a day before
+            await clock.go_on(60)
+            assert bots(reach.model) == {"a": 1}
+            drift(reach, maxTokens=7)
+            clock.put(86_400)
+            await clock.go_on(60)
+            assert bots(reach.model) == {"a": 1}
+    assert [one.trigger for one in told] == ["start", "interval", "interval"]
 
 
 async def test_a_rollback_that_the_loop_is_asked_for(repo: Repo, site: Site, data: Path) -> None:
@@ -200,16 +190,16 @@ async def test_a_rollback_that_the_loop_is_asked_for(repo: Repo, site: Site, dat
         async def back(to: str | None = None, *allow: str) -> Any:
             request = history.requests.ask("local", Rollback(to=to, allow=allow))
             touch(data)
-            number = await until(lambda: history.requests.answered(request, "local"), 20)
+            number = await until(lambda: history.requests.answered(request, "local"))
             return history.one(number)
 
         good = repo.commit(fleet(a=bot_file("a", 1)))
         async with looping(site, data, lambda target: reach, told):
-            await until(lambda: bots(reach.model) == {"a": 1}, 20)
+            await until(lambda: bots(reach.model) == {"a": 1})
             none = await back()
             assert (none.outcome, "name one with --to" in none.message) == ("refused", True)
             bad = repo.commit(fleet(a=bot_file("a", 2)))
-            await until(lambda: bots(reach.model) == {"a": 2}, 20)
+            await until(lambda: bots(reach.model) == {"a": 2})
             done = await back()
             assert (done.outcome, done.trigger, done.commit) == ("applied", "rollback", good)
             assert bots(reach.model) == {"a": 1}
@@ -219,12 +209,12 @@ async def test_a_rollback_that_the_loop_is_asked_for(repo: Repo, site: Site, dat
             drift(reach, maxTokens=9)
             history.requests.ask("local")
             touch(data)
-            await until(lambda: bots(reach.model) == {"a": 1}, 20)  # and not 2
+            await until(lambda: bots(reach.model) == {"a": 1})  # and not 2
             both = repo.commit(fleet(a=bot_file("a", 3), b=bot_file("b", 3)))
-            await until(lambda: bots(reach.model) == {"a": 3, "b": 3}, 20)
+            await until(lambda: bots(reach.model) == {"a": 3, "b": 3})
             assert (await back("nope")).outcome == "refused"
             assert history.holds.quarantined("local", both) is None
-            await until(lambda: history.targets.all()[0].outcome == "unchanged", 20)  # what was wanted is wanted still
+            await until(lambda: history.targets.all()[0].outcome == "unchanged")  # what was wanted is wanted still
 
 
 async def test_a_rollback_that_a_gate_refuses_leaves_everything(repo: Repo, site: Site, data: Path) -> None:
@@ -232,21 +222,21 @@ async def test_a_rollback_that_a_gate_refuses_leaves_everything(repo: Repo, site
     empty = repo.commit(fleet())
     with History(data / "loop.db") as history:
         async with looping(site, data, lambda target: reach, told):
-            await until(lambda: told and told[-1].outcome == "applied", 20)
+            await until(lambda: told and told[-1].outcome == "applied")
             bad = repo.commit(fleet(a=bot_file("a"), b=bot_file("b")))
-            await until(lambda: len(bots(reach.model)) == 2, 20)
+            await until(lambda: len(bots(reach.model)) == 2)
             request = history.requests.ask("local", Rollback(to=empty))
             touch(data)
-            number = await until(lambda: history.requests.answered(request, "local"), 20)
+            number = await until(lambda: history.requests.answered(request, "local"))
             refused = history.one(number)
             assert refused is not None
             assert (refused.outcome, "delete:2" in refused.message) == ("refused", True)
             assert history.holds.quarantined("local", bad) is None
-            await until(lambda: history.targets.all()[0].outcome == "unchanged", 20)
+            await until(lambda: history.targets.all()[0].outcome == "unchanged")
             assert len(bots(reach.model)) == 2
             request = history.requests.ask("local", Rollback(to=empty, allow=("delete:2",)))
             touch(data)
-            await until(lambda: history.requests.answered(request, "local"), 20)
+            await until(lambda: history.requests.answered(request, "local"))
             assert bots(reach.model) == {}
 
 
@@ -254,9 +244,9 @@ async def test_told_hears_of_each_pass_with_its_plan_and_commit(repo: Repo, site
     commit = repo.commit(fleet(a=bot_file("a")))
     reach, told = InMemory(Model()), list[Ended]()
     async with looping(site, data, lambda target: reach, told):
-        await until(lambda: told, 20)
+        await until(lambda: told)
         broken = repo.commit(fleet(a="kind: ["))
-        await until(lambda: len(told) > 1, 20)
+        await until(lambda: len(told) > 1)
     first, second = told[:2]
     assert (first.commit, first.trigger, first.outcome, first.number) == (commit, "start", "applied", 1)
     assert first.plan is not None
@@ -295,32 +285,28 @@ def start(repo: Repo, data: Path, port: int) -> subprocess.Popen[str]:
     )
 
 
-def test_two_loops_never_run_together_and_a_killed_one_leaves_no_lock(repo: Repo, data: Path, unused_port: int) -> None:
+async def test_two_loops_never_run_together_and_a_killed_one_leaves_no_lock(
+    repo: Repo, data: Path, unused_port: int
+) -> None:
     def running() -> bool:
         return loop_runs(data)
-
-    def eventually(look: Any, seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
-        while not look():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
 
     repo.commit(fleet(a=bot_file("a")))
     first = start(repo, data, unused_port)
     second: subprocess.Popen[str] | None = None
     try:
-        eventually(running)
+        await until(running)
         second = start(repo, data, unused_port)
-        _, said = second.communicate(timeout=20)
+        _, said = second.communicate(timeout=PATIENCE)
         assert (second.returncode, "already runs" in said) == (64, True), said
         assert running()
         first.kill()
-        first.communicate(timeout=20)
+        first.communicate(timeout=PATIENCE)
         assert not running()
         second = start(repo, data, unused_port)
-        eventually(running)
+        await until(running)
         second.terminate()
-        second.communicate(timeout=20)
+        second.communicate(timeout=PATIENCE)
         assert second.returncode == 0
         assert not running()
     finally:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from reconciler.desired.remote import Clone, Remote
 from reconciler.errors import Unavailable
-from reconciler.reconcile import follow as module
 from reconciler.reconcile.follow import fetch_once
 from reconciler.reconcile.history import History
 from reconciler.reconcile.locks import one_fetch
@@ -25,7 +23,8 @@ from tests.githttp import git_server
 from tests.live.served import InMemory
 from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
-from tests.reconcile.test_loop import bots, until
+from tests.reconcile.test_loop import bots
+from tests.reconcile.wound import PATIENCE, Wound, until
 
 
 def made(tmp_path: Path, data: Path, url: str, ref: str | None = None) -> Clone:
@@ -35,8 +34,9 @@ def made(tmp_path: Path, data: Path, url: str, ref: str | None = None) -> Clone:
 @asynccontextmanager
 async def following(
     clone: Clone, data: Path, reach: InMemory, told: list[Ended] | None = None
-) -> AsyncIterator[History]:
-    stop, ends = asyncio.Event(), told if told is not None else []
+) -> AsyncIterator[tuple[History, Wound]]:
+    """A loop's records, and its clock, which stands."""
+    stop, ends, clock = asyncio.Event(), told if told is not None else [], Wound()
     site = Site(clone.repository, {"KEY": "sk-0123456789abcdef"}, None)
     task = asyncio.create_task(
         run_loop(
@@ -47,14 +47,15 @@ async def following(
             stop=stop,
             told=lambda _, ended: ends.append(ended),
             clone=clone,
+            clock=clock,
         )
     )
     with History(data / "loop.db") as history:
         try:
-            yield history
+            yield history, clock
         finally:
             stop.set()
-            await asyncio.wait_for(task, 30)
+            await asyncio.wait_for(task, PATIENCE)
 
 
 SLOW = "apiVersion: reconciler/v1\nkind: Config\nsource: {interval: 1h}\nsync: {interval: 1h}\n"
@@ -64,78 +65,86 @@ QUICK = SLOW.replace("interval: 1h}\nsync", "interval: 1s}\nsync")
 async def test_a_push_is_live_after_the_interval_a_knock_or_a_request(repo: Repo, data: Path, tmp_path: Path) -> None:
     repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": QUICK})
     reach = InMemory(Model())
-    async with following(made(tmp_path, data, str(repo.root)), data, reach) as history:
-        await until(lambda: bots(reach.model) == {"a": 1}, 20)
+    async with following(made(tmp_path, data, str(repo.root)), data, reach) as (history, clock):
+        await until(lambda: bots(reach.model) == {"a": 1})
         repo.commit({**fleet(a=bot_file("a", 2)), "reconciler.yaml": SLOW})
-        await until(lambda: bots(reach.model) == {"a": 2}, 20)  # looked at each second
+        await clock.rest()
+        assert clock.left() <= 1.05
+        clock.leap()
+        await until(lambda: bots(reach.model) == {"a": 2})
         commit = repo.commit(fleet(a=bot_file("a", 3)))
-        await asyncio.sleep(0.3)
+        await clock.rest()
+        assert 3420 <= clock.left() <= 3780
+        clock.wind(3000)
+        rests = clock.rests
+        touch(data)  # the loop looks, but not at the remote
+        await clock.rest(rests)
         assert bots(reach.model) == {"a": 2}
         knock(data)
-        await until(lambda: bots(reach.model) == {"a": 3}, 20)
+        await until(lambda: bots(reach.model) == {"a": 3})
         source = history.source()
         assert source is not None
         assert (source.commit, source.message, source.url) == (commit, "", str(repo.root))
         commit = repo.commit(fleet(a=bot_file("a", 4)))
         request = history.requests.ask("local")
         touch(data)
-        number = await until(lambda: history.requests.answered(request, "local"), 20)
+        number = await until(lambda: history.requests.answered(request, "local"))
         answered = history.one(number)
         assert answered is not None
         assert answered.commit == commit  # it was fetched before
         assert bots(reach.model) == {"a": 4}
 
 
-async def test_a_remote_that_is_gone_leaves_what_is_there(
-    repo: Repo, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.1, 0.2))
+async def test_a_remote_that_is_gone_leaves_what_is_there(repo: Repo, data: Path, tmp_path: Path) -> None:
     first = repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": QUICK.replace("1h", "1s")})
     reach, told = InMemory(Model()), list[Ended]()
     with git_server(repo.root.parent) as server:
         clone = made(tmp_path, data, f"{server.url}/repo/.git")
-        async with following(clone, data, reach, told) as history:
-            await until(lambda: bots(reach.model) == {"a": 1}, 20)
+        async with following(clone, data, reach, told) as (history, clock):
+            await until(lambda: bots(reach.model) == {"a": 1})
             server.down = True
-            failed = await until(lambda: (one := history.source()) and one.message and one, 20)
+            failed = await clock.run(lambda: (one := history.source()) and one.message and one)
             assert "503" in failed.message
             assert (failed.commit, failed.fetched is not None) == (first, True)
             for row in reach.model.rows.values():  # drift is put back meanwhile
                 if row["kind"] == "Bot":
                     row["spec"]["maxTokens"] = 5
             reach.model.version += 1
-            await until(lambda: bots(reach.model) == {"a": 1}, 20)
+            await clock.run(lambda: bots(reach.model) == {"a": 1})
             assert history.targets.all()[0].outcome in ("applied", "unchanged")
             repo.commit(fleet(a=bot_file("a", 2)))
             server.down = False
-            await until(lambda: bots(reach.model) == {"a": 2}, 20)
-            await until(lambda: (one := history.source()) and not one.message, 20)
+            await clock.run(lambda: bots(reach.model) == {"a": 2})
+            await clock.run(lambda: (one := history.source()) and not one.message)
 
 
-async def test_a_remote_that_comes_later_is_waited_for(
-    repo: Repo, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.1, 0.2))
+async def test_a_remote_that_comes_later_is_waited_for(repo: Repo, data: Path, tmp_path: Path) -> None:
     reach, told = InMemory(Model()), list[Ended]()
-    async with following(made(tmp_path, data, str(repo.root)), data, reach, told) as history:
-        await until(lambda: told and told[-1].outcome == "unavailable", 20)
+    async with following(made(tmp_path, data, str(repo.root)), data, reach, told) as (history, clock):
+        await clock.run(lambda: told and told[-1].outcome == "unavailable")
         assert "nothing was fetched yet" in told[-1].message
         source = history.source()
         assert source is not None
         assert "no commit yet" in source.message
         repo.commit(fleet(a=bot_file("a", 1)))
-        await until(lambda: bots(reach.model) == {"a": 1}, 20)
+        await clock.run(lambda: bots(reach.model) == {"a": 1})
 
 
 async def test_the_loop_ends_while_it_fetches(data: Path, tmp_path: Path) -> None:
     import socket
 
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as held:
+        silent.setblocking(False)
+
+        def asked() -> bool:
+            with suppress(BlockingIOError):
+                held.enter_context(silent.accept()[0])
+                return True
+            return False
+
         clone = made(tmp_path, data, f"http://127.0.0.1:{silent.getsockname()[1]}/a.git")
-        began = time.monotonic()
         async with following(clone, data, InMemory(Model())):
-            await asyncio.sleep(0.3)
-        assert time.monotonic() - began < 20
+            await until(asked)
 
 
 async def test_one_process_fetches_at_a_time(repo: Repo, data: Path, tmp_path: Path) -> None:
@@ -147,6 +156,7 @@ async def test_one_process_fetches_at_a_time(repo: Repo, data: Path, tmp_path: P
                 async with one_fetch(data, 0.05):
                     pass
             waiting = asyncio.create_task(fetch_once(clone, data, history))
-            await asyncio.sleep(0.1)
+            for _ in range(20):
+                await asyncio.sleep(0)
             assert clone.commit is None
         assert await waiting == commit

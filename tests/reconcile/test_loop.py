@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +13,6 @@ import pytest
 
 from reconciler.errors import Misuse, Unavailable
 from reconciler.live.runtime import Runtime
-from reconciler.reconcile import course as module
 from reconciler.reconcile import loop as looped
 from reconciler.reconcile import wake as waking
 from reconciler.reconcile.history import History
@@ -26,14 +24,7 @@ from tests.conftest import Repo
 from tests.live.served import KEY, InMemory, runtime
 from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
-
-
-async def until(look: Callable[[], Any], seconds: float = 30) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        await asyncio.sleep(0.005)
-    return found
+from tests.reconcile.wound import PATIENCE, Wound, until
 
 
 @asynccontextmanager
@@ -44,16 +35,27 @@ async def looping(
     told: list[Ended] | None = None,
     targets: tuple[str, ...] = ("local",),
     chosen: Chosen | None = None,
-) -> AsyncIterator[None]:
-    stop = asyncio.Event()
+) -> AsyncIterator[Wound]:
+    """A loop, and its clock, which stands."""
+    stop, clock = asyncio.Event(), Wound()
     ends = told if told is not None else []
-    running = run_loop(site, data, targets, connect, stop=stop, told=lambda _, one: ends.append(one), chosen=chosen)
-    task = asyncio.create_task(running)
+    task = asyncio.create_task(
+        run_loop(
+            site,
+            data,
+            targets,
+            connect,
+            stop=stop,
+            told=lambda _, one: ends.append(one),
+            chosen=chosen,
+            clock=clock,
+        )
+    )
     try:
-        yield
+        yield clock
     finally:
         stop.set()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, PATIENCE)
 
 
 def bots(model: Model) -> dict[str, int]:
@@ -98,11 +100,11 @@ async def test_it_waits_for_a_target_that_is_starting(repo: Repo, site: Site, da
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     told: list[Ended] = []
-    async with looping(site, data, lambda target: Runtime(f"http://127.0.0.1:{port}", KEY, attempts=1), told):
-        await until(lambda: len(told) > 1)
+    async with looping(site, data, lambda target: Runtime(f"http://127.0.0.1:{port}", KEY, attempts=1), told) as clock:
+        await clock.run(lambda: len(told) > 1)
         assert told[-1].outcome == "unavailable"
         with runtime(tmp_path, socket.create_server(("127.0.0.1", port))):
-            await until(lambda: told[-1].outcome == "applied")
+            await clock.run(lambda: told[-1].outcome == "applied")
     with History(data / "loop.db") as history:
         assert [one.outcome for one in history.passes()][-1] == "unavailable"
 
@@ -130,37 +132,39 @@ async def test_a_repository_without_a_commit_is_waited_for(repo: Repo, site: Sit
         await until(lambda: bots(reach.model) == {"a": 100})
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interval of a second is a twentieth of one."""
-    monkeypatch.setattr(module.random, "uniform", lambda _least, _most: 0.05)
-
-
-async def test_the_interval_finds_drift_without_being_told(repo: Repo, site: Site, data: Path, hurried: None) -> None:
+async def test_the_interval_finds_drift_without_being_told(repo: Repo, site: Site, data: Path) -> None:
     repo.commit(
         {**fleet(a=bot_file("a")), "reconciler.yaml": "apiVersion: reconciler/v1\nkind: Config\nsync: {interval: 1s}\n"}
     )
     reach, told = InMemory(Model()), list[Ended]()
-    async with looping(site, data, lambda target: reach, told):
+    async with looping(site, data, lambda target: reach, told) as clock:
         await until(lambda: told and bots(reach.model) == {"a": 100})
         for row in reach.model.rows.values():
             if row["kind"] == "Bot":
                 row["spec"]["maxTokens"] = 5
         reach.model.version += 1
-        await until(lambda: bots(reach.model) == {"a": 100})
-        await until(lambda: told[-1].outcome == "unchanged")
-    with History(data / "loop.db") as history:
-        assert [one.trigger for one in history.passes()].count("interval") <= 2
+        await clock.rest()
+        assert 0.95 <= clock.left() <= 1.05
+        clock.wind(0.9)
+        rests = clock.rests
+        touch(data)  # it looks, and it is not time yet
+        await clock.rest(rests)
+        assert bots(reach.model) == {"a": 5}
+        await clock.go_on()
+        assert bots(reach.model) == {"a": 100}
+        await clock.go_on()
+    assert [(one.trigger, one.outcome) for one in told] == [
+        ("start", "applied"),
+        ("interval", "applied"),
+        ("interval", "unchanged"),
+    ]
 
 
-async def test_a_failure_is_retried_with_back_off(
-    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.01, 0.05))
+async def test_a_failure_is_retried_with_back_off(repo: Repo, site: Site, data: Path) -> None:
     repo.commit(fleet(a=bot_file("a")))
 
     class Shy(InMemory):
-        refusals = 3
+        refusals = 8
 
         async def perform(self, step: Any, ids: Any) -> str | None:
             if step.ref.kind == "Bot" and self.refusals:
@@ -168,10 +172,15 @@ async def test_a_failure_is_retried_with_back_off(
                 raise Unavailable("not now")
             return await super().perform(step, ids)
 
-    reach, told = Shy(Model()), list[Ended]()
-    async with looping(site, data, lambda target: reach, told):
-        await until(lambda: bots(reach.model) == {"a": 100})
-    assert told[0].outcome == "partial"
+    reach, told, waits = Shy(Model()), list[Ended](), list[float]()
+    async with looping(site, data, lambda target: reach, told) as clock:
+        await until(lambda: told)
+        await clock.rest()
+        while not bots(reach.model):
+            waits.append(clock.left())
+            await clock.go_on()
+    assert waits == pytest.approx([5, 10, 20, 40, 80, 160, 180, 180])
+    assert [one.outcome for one in told] == ["partial", *["failed"] * 7, "applied"]
 
 
 async def test_where_folders_cannot_be_watched_it_looks_by_itself(
@@ -231,14 +240,12 @@ TWO = (
 )
 
 
-async def test_a_target_that_never_answers_delays_no_other_one(
-    repo: Repo, site: Site, data: Path, hurried: None
-) -> None:
+async def test_a_target_that_never_answers_delays_no_other_one(repo: Repo, site: Site, data: Path) -> None:
     repo.commit({**fleet(a=bot_file("a", 1)), "reconciler.yaml": TWO})
     slow, well, told = Hanging(), InMemory(Model()), list[Ended]()
     reaches = {"slow": slow, "well": well}
     with History(data / "loop.db") as history:
-        async with looping(site, data, lambda wanted: reaches[wanted.target.name], told, ("slow", "well")):
+        async with looping(site, data, lambda wanted: reaches[wanted.target.name], told, ("slow", "well")) as clock:
             await until(lambda: bots(well.model) == {"a": 1} and slow.asked.is_set())
             repo.commit(fleet(a=bot_file("a", 2)))
             await until(lambda: bots(well.model) == {"a": 2})
@@ -247,7 +254,7 @@ async def test_a_target_that_never_answers_delays_no_other_one(
             await until(lambda: history.requests.answered(request, "well"))
             next(row for row in well.model.rows.values() if row["kind"] == "Bot")["spec"]["maxTokens"] = 5
             well.model.version += 1
-            await until(lambda: bots(well.model) == {"a": 2})  # its interval goes on as well
+            await clock.run(lambda: bots(well.model) == {"a": 2})  # its interval goes on as well
         # Being told to stop it did not wait for an answer, and nothing is said of a pass that had not begun.
         assert [one.target for one in history.targets.all()] == ["well"]
         assert {one.target for one in history.passes()} == {"well"}
@@ -286,7 +293,7 @@ async def test_calls_that_never_end_do_not_keep_the_loop_from_ending(
     repo.commit(fleet(a=bot_file("a", 1)))
     stuck = Hanging(reads=True)
     async with looping(site, data, lambda target: stuck):
-        await asyncio.wait_for(stuck.asked.wait(), 30)
+        await asyncio.wait_for(stuck.asked.wait(), PATIENCE)
     with History(data / "loop.db") as history:
         (one,) = history.passes()
         assert (one.outcome, history.steps(one.id)[0].outcome) == ("interrupted", "started")
@@ -299,9 +306,9 @@ async def test_calls_that_never_end_do_not_keep_the_loop_from_ending(
 async def test_a_pass_of_somebody_else_is_waited_for_until_told_to_stop(repo: Repo, site: Site, data: Path) -> None:
     repo.commit(fleet(a=bot_file("a", 1)))
     reach = InMemory(Model())
-    async with one_pass(data, "local"), looping(site, data, lambda target: reach):
-        await until(lambda: loop_runs(data))
-        await asyncio.sleep(0.1)
+    async with one_pass(data, "local"), looping(site, data, lambda target: reach) as clock:
+        await until(lambda: clock.rests)
+        assert loop_runs(data)
         assert bots(reach.model) == {}
     async with looping(site, data, lambda target: reach):
         await until(lambda: bots(reach.model) == {"a": 1})
@@ -320,12 +327,12 @@ async def test_while_nothing_can_be_written_down_it_goes_on_looking(
         return begin(self, *arguments, **more)
 
     monkeypatch.setattr(History, "begin", begins)
-    async with looping(site, data, lambda target: reach, told):
-        await until(lambda: len(told) > 1)
+    async with looping(site, data, lambda target: reach, told) as clock:
+        await clock.run(lambda: len(told) > 1)
         assert (told[0].outcome, told[0].number, told[0].message) == ("unavailable", None, "database or disk is full")
         assert bots(reach.model) == {}  # nothing is done that could not be found again
         full[0] = False
-        await until(lambda: bots(reach.model) == {"a": 1})
+        await clock.run(lambda: bots(reach.model) == {"a": 1})
 
 
 async def test_what_cannot_be_written_down_is_not_tried_again_and_again_at_once(
@@ -335,16 +342,23 @@ async def test_what_cannot_be_written_down_is_not_tried_again_and_again_at_once(
         raise Unavailable("database or disk is full")
 
     monkeypatch.setattr(History, "begin", begins)
-    monkeypatch.setattr(module, "_QUICK", -1.0)
     repo.commit(fleet(a=bot_file("a", 1)))
     told = list[Ended]()
-    async with looping(site, data, lambda wanted: InMemory(Model()), told):
+    async with looping(site, data, lambda wanted: InMemory(Model()), told) as clock:
         await until(lambda: told)
+        await clock.rest()
+        await clock.go_on(60)  # it is long after the start, when what fails is tried again at once
+        assert len(told) == 2
         with History(data / "loop.db") as history:
             history.requests.ask("local")
-        touch(data)
-        await asyncio.sleep(0.3)
-        assert len(told) == 1
+        for _ in range(3):
+            rests = clock.rests
+            touch(data)
+            await clock.rest(rests)
+        assert len(told) == 2
+        assert clock.left() == pytest.approx(5)
+        await clock.go_on()
+        assert len(told) == 3
 
 
 async def test_a_folder_that_cannot_be_written(site: Site, tmp_path: Path) -> None:
@@ -360,7 +374,7 @@ async def test_what_nobody_foresaw_ends_the_loop(repo: Repo, site: Site, data: P
     repo.commit(fleet(a=bot_file("a", 1)))
     running = run_loop(site, data, ("local",), lambda target: Broken(Model()), stop=asyncio.Event())
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        await asyncio.wait_for(running, 30)
+        await asyncio.wait_for(running, PATIENCE)
 
 
 async def test_commits_in_a_linked_worktree_wake_the_loop(repo: Repo, data: Path, tmp_path: Path) -> None:

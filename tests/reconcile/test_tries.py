@@ -17,7 +17,8 @@ from reconciler.reconcile.tries import ATTEMPTS, tried
 from tests.conftest import Repo
 from tests.reconcile.conftest import bot_file, fleet
 from tests.reconcile.test_course import Refusing, drift
-from tests.reconcile.test_loop import bots, looping, until
+from tests.reconcile.test_loop import bots, looping
+from tests.reconcile.wound import until
 
 
 def change(name: str, key: str = "sk-1") -> Change:
@@ -53,18 +54,15 @@ def test_what_is_kept_holds_no_key_and_comes_back(history: History) -> None:
     assert history.tries.get("t") is None
 
 
-async def test_a_restart_forgets_no_attempt(
-    repo: Repo, site: Site, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.01, 0.02))
+async def test_a_restart_forgets_no_attempt(repo: Repo, site: Site, data: Path) -> None:
     repo.commit(fleet(a=bot_file("a", 1), nope=bot_file("nope")))
     reach = Refusing()
     with History(data / "loop.db") as history:
-        async with looping(site, data, lambda target: reach):
-            await until(lambda: reach.refused == ATTEMPTS)
+        async with looping(site, data, lambda target: reach) as clock:
+            await clock.run(lambda: reach.refused == ATTEMPTS)
             await until(lambda: history.targets.all()[0].attempts == ATTEMPTS)
         told = list[Ended]()
-        async with looping(site, data, lambda target: reach, told):
+        async with looping(site, data, lambda target: reach, told) as clock:
             await until(lambda: told)
             assert reach.refused == ATTEMPTS  # it only looked
             assert (told[0].trigger, told[0].outcome) == ("start", "failed")
@@ -72,7 +70,7 @@ async def test_a_restart_forgets_no_attempt(
             assert history.targets.all()[0].attempts == ATTEMPTS
             drift(reach, maxTokens=7)
             history.requests.ask("local")
-            await until(lambda: reach.refused > ATTEMPTS)
+            await clock.run(lambda: reach.refused > ATTEMPTS)
 
 
 async def test_the_back_off_goes_on_after_a_restart(repo: Repo, site: Site, data: Path) -> None:
@@ -81,13 +79,13 @@ async def test_the_back_off_goes_on_after_a_restart(repo: Repo, site: Site, data
     with History(data / "loop.db") as history:
         for attempts in (1, 2, 3):
             told.clear()
-            async with looping(site, data, lambda target: reach, told):
+            async with looping(site, data, lambda target: reach, told) as clock:
                 await until(lambda: told)
                 await until(lambda: len(told) and history.targets.all()[0].next)
             (row,) = history.targets.all()
             assert row.attempts == attempts
             assert row.next is not None
-            assert row.next - row.checked > 5 * 2 ** (attempts - 1) - 0.5
+            assert row.next - clock.now() == pytest.approx(5 * 2 ** (attempts - 1))
 
 
 async def test_a_target_that_moved_on_meanwhile_is_read_again_at_once_and_not_for_ever(
@@ -110,9 +108,10 @@ async def test_a_target_that_moved_on_meanwhile_is_read_again_at_once_and_not_fo
     repo.commit(fleet(a=bot_file("a", 2)))
     reach.stale = 100
     with History(data / "loop.db") as history:
-        async with looping(site, data, lambda target: reach, told):
+        async with looping(site, data, lambda target: reach, told) as clock:
             await until(lambda: reach.stale == 100 - 1 - module._STALE)
-            await until(lambda: (row := history.targets.all()[0]).next is not None and row.next - row.checked > 3)
+            await clock.rest()
+            assert clock.left() == pytest.approx(40)
             assert history.targets.all()[0].attempts == 0
 
 

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import random
 import sqlite3
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ from reconciler.errors import Misuse, ReconcilerError
 from reconciler.model import ForgeAt
 from reconciler.plan.review.marker import REVIEW, Shown, read
 from reconciler.plan.review.outcome import MARKER, Facts, Outcome, comment, described, facts_of
+from reconciler.reconcile.clock import SYSTEM, Clock
 from reconciler.reconcile.forge.detect import CI, configured, forge_of
 from reconciler.reconcile.forge.port import Forge, Kind, State, Status
 from reconciler.reconcile.forge.post import say
@@ -80,9 +80,10 @@ class Announcer:
         several: bool,
         log: Callable[[str], None],
         opened: Callable[[CI], Forge] = lambda ci: forge_of(ci, patience=_PATIENCE),
+        clock: Clock = SYSTEM,
     ) -> None:
         self._history, self._repository, self._ci = history, repository, ci
-        self._several, self._log, self._opened = several, log, opened
+        self._several, self._log, self._opened, self._clock = several, log, opened, clock
         self._news = asyncio.Event()
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -125,8 +126,9 @@ class Announcer:
         if outcome == "unchanged" and before not in (None, "pending"):
             outcome = "applied"  # by hand, or by a pass that was cut short
         silently = outcome == "unchanged" and not told.known(target)  # the first start on a target that is as it should
+        now = self._clock.now()
         wait = _WAITS if outcome == "pending" else 0.0
-        told.note(target, ended.commit, outcome, _json(_facts(ended)), wait=wait, silently=silently)
+        told.note(target, ended.commit, outcome, _json(_facts(ended)), now=now, wait=wait, silently=silently)
         return not silently
 
     def _taken_back(self, target: str, ended: Ended) -> bool:
@@ -135,7 +137,8 @@ class Announcer:
         for one in self._history.holds.all(target):
             before = told.state(target, one.bad)
             if one.good == ended.commit and before != "rolled-back" and (before or ended.trigger == "rollback"):
-                told.note(target, one.bad, "rolled-back", _json(Facts(number=ended.number, good=one.good)))
+                facts = _json(Facts(number=ended.number, good=one.good))
+                told.note(target, one.bad, "rolled-back", facts, now=self._clock.now())
                 return True
         return False
 
@@ -148,11 +151,10 @@ class Announcer:
                 self._log(f"note     the loop's database cannot be read for the forge: {error}")
                 row, left = None, _BACK_OFF[0]
             else:
-                left = row.due - time.time() if row is not None else None
+                left = row.due - self._clock.now() if row is not None else None
             if row is None or (left is not None and left > 0):
                 self._news.clear()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._news.wait(), left)
+                await self._clock.wait(self._news, left)
                 continue
             try:
                 await self._tell(row)
@@ -171,7 +173,7 @@ class Announcer:
         first, longest = _BACK_OFF
         wait = min(first * 2**row.attempts, longest) * random.uniform(0.75, 1.25)  # noqa: S311
         asked = getattr(error, "retry_after", None) or 0.0
-        self._history.told.later(row, time.time() + max(wait, min(asked, longest)))
+        self._history.told.later(row, self._clock.now() + max(wait, min(asked, longest)))
 
     async def _tell(self, row: Row) -> None:
         forge = self._opened(self._ci)

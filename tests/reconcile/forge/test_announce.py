@@ -29,7 +29,7 @@ from tests.plan.test_render import plan
 from tests.reconcile.conftest import bot_file, fleet
 from tests.reconcile.forge.conftest import ci_of
 from tests.reconcile.forge.served import ANA, Served, serve
-from tests.reconcile.test_loop import until
+from tests.reconcile.wound import PATIENCE, Wound, until
 
 SLEEP = asyncio.sleep
 LIVE = running(bistro(), main(), bot("x"))
@@ -72,7 +72,7 @@ async def announcing(
 ) -> AsyncIterator[Announcer]:
     with History(data / "loop.db") as history:
         ci = ci_of(served, number=None, **more)
-        async with Announcer(history, site.repository, ci, several=several, log=lines.append) as found:
+        async with Announcer(history, site.repository, ci, several=several, log=lines.append, clock=Wound()) as found:
             yield found
 
 
@@ -88,7 +88,8 @@ def told(served: Served, commit: str) -> Callable[[], Any]:
 
 
 async def settled(announcer: Announcer) -> None:
-    await until(lambda: announcer._history.told.waiting() is None, 20)
+    assert isinstance(announcer._clock, Wound)
+    await announcer._clock.run(lambda: announcer._history.told.waiting() is None)
 
 
 def states(served: Served, commit: str) -> list[str]:
@@ -237,7 +238,7 @@ async def test_a_first_start_on_what_is_as_it_should_be_says_nothing(
 
 
 async def test_a_target_that_waits_is_a_status_after_a_while(
-    hub: Served, site: Site, data: Path, commits: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch
+    hub: Served, site: Site, data: Path, commits: list[str], lines: list[str]
 ) -> None:
     hub.merged = {commits[0]: [12]}
     async with announcing(hub, site, data, lines) as announcer:
@@ -245,7 +246,6 @@ async def test_a_target_that_waits_is_a_status_after_a_while(
         announcer("local", ended(commits[0]))
         await settled(announcer)
         assert states(hub, commits[0]) == ["success"]  # mostly it does not wait any more by then
-        monkeypatch.setattr(module, "_WAITS", 0.0)
         announcer("local", ended(commits[1], "suspended", message="suspended (holiday): 1 to update"))
         await settled(announcer)
     assert states(hub, commits[1]) == ["pending"]
@@ -253,9 +253,8 @@ async def test_a_target_that_waits_is_a_status_after_a_while(
 
 
 async def test_a_forge_that_is_gone_delays_nothing_and_hears_later(
-    hub: Served, site: Site, data: Path, commits: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch
+    hub: Served, site: Site, data: Path, commits: list[str], lines: list[str]
 ) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.01, 0.02))
     hub.merged = {commits[0]: [12]}
     hub.faults = [(503, {}, b"")] * 12
     async with announcing(hub, site, data, lines) as announcer:
@@ -284,7 +283,6 @@ async def test_what_was_not_told_is_told_after_a_restart(
 async def test_a_forge_that_refuses_is_given_up(
     hub: Served, site: Site, data: Path, commits: list[str], lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_BACK_OFF", (0.001, 0.002))
     monkeypatch.setattr(module, "ATTEMPTS", 3)
     hub.tokens["writes"]["writes"] = False
     async with announcing(hub, site, data, lines) as announcer:
@@ -299,7 +297,6 @@ async def test_nothing_that_goes_wrong_here_reaches_the_loop(
 ) -> None:
     import sqlite3
 
-    monkeypatch.setattr(module, "_BACK_OFF", (0.001, 0.002))
     async with announcing(hub, site, data, lines) as announcer:
 
         def broken(*_: object, **__: object) -> None:
@@ -330,11 +327,11 @@ async def test_the_loop_tells_a_forge(hub: Served, repo: Repo, site: Site, data:
     reach, stop = InMemory(Model()), asyncio.Event()
     async with announcing(hub, site, data, lines) as announcer:
         task = asyncio.create_task(run_loop(site, data, ("local",), lambda _: reach, stop=stop, told=announcer))
-        await until(told(hub, first), 20)
+        await until(told(hub, first))
         second = repo.commit(fleet(a="kind: ["))
-        await until(told(hub, second), 20)
+        await until(told(hub, second))
         stop.set()
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, PATIENCE)
     assert states(hub, first) == ["success"]
     assert states(hub, second) == ["failure"]
     assert "3 created" in hub.comments[0]["body"]
