@@ -145,7 +145,7 @@ def test_wrong_keys_and_configurations(cli: Cli, repo: Repo, server: Server, mon
 
 
 def _until(process: subprocess.Popen[str], seen: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not seen():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < deadline
@@ -170,5 +170,5 @@ def test_up_drives_it_beside_its_own_runtime(cli: Cli, repo: Repo, server: Serve
             assert any(one.path == "/instance/fetchInstances" for one in server.seen)
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(30)
+            process.wait(120)
     assert "local and production" in (tmp_path / "said").read_text()

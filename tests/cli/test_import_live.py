@@ -70,7 +70,7 @@ class Hand:
     """A person with a dashboard."""
 
     def __init__(self, url: str) -> None:
-        self.http = httpx.Client(base_url=url, headers={"apikey": KEY}, timeout=20)
+        self.http = httpx.Client(base_url=url, headers={"apikey": KEY}, timeout=60)
 
     def __enter__(self) -> Hand:
         return self

@@ -76,7 +76,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def http(url: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=url, headers={"apikey": KEY}, timeout=20) as client:
+    with httpx.Client(base_url=url, headers={"apikey": KEY}, timeout=60) as client:
         yield client
 
 

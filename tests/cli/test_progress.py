@@ -38,11 +38,11 @@ def test_a_command_that_takes_long_says_what_it_is_at(monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "QUIET", 0.0)
     shown = screen(monkeypatch, terminal=True)
     with Progress("applying", 3) as progress:
-        assert shown.seen.wait(30)
+        assert shown.seen.wait(120)
         progress.did(2, "create Bot bistro/menu: done")
         shown.seen.clear()
         progress.now("routes of [local]", 1, 2)
-        assert shown.seen.wait(30)
+        assert shown.seen.wait(120)
     said = shown.getvalue()
     assert "routes of [local]" in said, "what names hold is no markup"
     assert "1/2" in said
@@ -63,7 +63,7 @@ def test_what_fails_takes_its_bar_away(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def fails() -> None:
         with Progress("applying"):
-            assert shown.seen.wait(30)
+            assert shown.seen.wait(120)
             raise RuntimeError("it broke")
 
     with pytest.raises(RuntimeError, match="it broke"):

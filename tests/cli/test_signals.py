@@ -18,7 +18,7 @@ async def test_the_first_signal_stops_and_the_second_ends(number: signal.Signals
     try:
         stop_on_signals(stop)
         os.kill(os.getpid(), number)
-        await asyncio.wait_for(stop.wait(), 20)
+        await asyncio.wait_for(stop.wait(), 120)
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:

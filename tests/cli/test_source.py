@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from reconciler.desired.remote import Clone, Remote
 from reconciler.settings import DataFolder
 from tests.cli.test_plan import Cli
 from tests.cli.test_plan import cli as cli
+from tests.clock import until
 from tests.conftest import Repo
 from tests.reconcile.conftest import bot_file, fleet
 
@@ -67,24 +70,33 @@ async def test_run_waits_for_a_remote_to_begin_with(
 
     data = DataFolder(tmp_path / "data").make()
     clone = Clone(data.path / "source.git", tmp_path, Remote(url=str(repo.root), ref=None, variables=dict(os.environ)))
-    import socket
+    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as held:
+        silent.setblocking(False)
 
-    with socket.create_server(("127.0.0.1", 0)) as silent:
+        def asked() -> bool:
+            with suppress(BlockingIOError):
+                held.enter_context(silent.accept()[0])
+                return True
+            return False
+
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.git"
         hanging = Clone(data.path / "other.git", tmp_path, Remote(url=url, ref=None, variables=dict(os.environ)))
         stop = asyncio.Event()
         waiting = asyncio.create_task(_first_fetch(hanging, data, stop))
-        await asyncio.sleep(0.5)
+        await until(asked)
         stop.set()
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting, 120)
     stop = asyncio.Event()
     waiting = asyncio.create_task(_first_fetch(clone, data, stop))
-    await asyncio.sleep(0.5)
+    said = list[str]()
+    await until(
+        lambda: any("no commit yet); it is tried again" in one for one in said),
+        lambda: said.append(capsys.readouterr().err),
+    )
     stop.set()
-    await asyncio.wait_for(waiting, 20)
-    assert "no commit yet); it is tried again" in capsys.readouterr().err
+    await asyncio.wait_for(waiting, 120)
     commit = repo.commit({"a.txt": "1"})
-    await asyncio.wait_for(_first_fetch(clone, data, asyncio.Event()), 20)
+    await asyncio.wait_for(_first_fetch(clone, data, asyncio.Event()), 120)
     assert clone.commit == commit
 
 

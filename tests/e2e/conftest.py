@@ -23,7 +23,7 @@ KEY = "the-global-key-of-this-test"
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], seconds: float = 30) -> T:
+def until(look: Callable[[], T], seconds: float = 120) -> T:
     """Looks until the answer is true; fails after `seconds`."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
@@ -40,7 +40,7 @@ class Up:
         self.data = repo.root / ".reconciler"
         self._options = options
         self._variables = {"RECONCILER_API_KEY": KEY, "PYTHONUNBUFFERED": "1", **variables}
-        self.client = httpx.Client(headers={"apikey": KEY}, timeout=10)
+        self.client = httpx.Client(headers={"apikey": KEY}, timeout=60)
         self.start()
 
     def start(self) -> None:

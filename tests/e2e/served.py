@@ -28,7 +28,7 @@ class Serve:
             stdout=subprocess.DEVNULL,
         )
         until(lambda: address.exists() and address.read_text().strip())
-        self.client = httpx.Client(base_url=address.read_text().strip(), headers={"apikey": KEY}, timeout=10)
+        self.client = httpx.Client(base_url=address.read_text().strip(), headers={"apikey": KEY}, timeout=60)
         until(self._ready)
 
     def _ready(self) -> bool:

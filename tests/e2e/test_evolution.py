@@ -3,7 +3,6 @@ wire."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import shutil
@@ -20,6 +19,7 @@ from reconciler.live.evolution import Evolution
 from reconciler.reconcile.history import History
 from reconciler.reconcile.once import Site
 from reconciler.reconcile.passes import Ask, Memory, run_pass
+from tests.clock import until
 from tests.conftest import Repo
 from tests.e2e.test_kill_apply import Killer, ended
 from tests.evolution.faults import KINDS, Kind
@@ -135,7 +135,7 @@ async def test_faults_on_the_wire(
         outcome, message = await once(0.3 if kind == "slow" else 20.0)
         assert outcome in ("applied", "partial", "unavailable"), message
         assert fault.hits == 1
-        await asyncio.sleep(0.6 * (kind == "slow"))  # the server acts although nobody waits any more
+        await until(lambda: any(one.fault for one in server.seen))  # it acts although nobody waits any more
         server.clear()
         outcome, message = await once()
         assert outcome in ("applied", "unchanged"), message

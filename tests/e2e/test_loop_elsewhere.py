@@ -113,8 +113,8 @@ def elsewhere(tmp_path: Path, repo: Repo, command: Run, monkeypatch: pytest.Monk
 
 
 def test_all_of_it_through_its_url(elsewhere: Elsewhere, repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = httpx.Client(base_url=elsewhere.url, headers={"apikey": KEY}, timeout=10)
-    live = httpx.Client(base_url=elsewhere.target, headers={"apikey": "a-global-key-of-tests"}, timeout=10)
+    there = httpx.Client(base_url=elsewhere.url, headers={"apikey": KEY}, timeout=60)
+    live = httpx.Client(base_url=elsewhere.target, headers={"apikey": "a-global-key-of-tests"}, timeout=60)
 
     def tokens() -> list[int]:
         answer = live.get("/openai/find/bistro")

@@ -143,7 +143,7 @@ def test_an_open_address_needs_a_key_of_ones_own(fleet: Repo) -> None:
         env={**os.environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 64
     assert "RECONCILER_API_KEY" in done.stderr
@@ -190,7 +190,7 @@ def test_readyz_waits_for_the_first_pass_and_needs_no_key(up: Up) -> None:
 def test_a_fleet_of_ones_own_runs_as_init_wrote_it(tmp_path: Path) -> None:
     home = tmp_path / "mine"
     done = subprocess.run(
-        [sys.executable, "-m", "reconciler", "init", str(home)], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-m", "reconciler", "init", str(home)], capture_output=True, text=True, timeout=120, check=True
     )
     assert "reconciler up" in done.stderr
     repo = Repo(home)

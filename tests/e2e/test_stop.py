@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,7 +31,7 @@ class SlowModel:
                 self.rfile.read(int(self.headers["content-length"]))
                 model.times += 1
                 model.asked.set()
-                assert model.go.wait(15)
+                assert model.go.wait(120)
                 body = json.dumps(chat("At eight.")[2]).encode()
                 self.send_response(200)
                 self.send_header("content-type", "application/json")
@@ -67,15 +66,13 @@ def test_running_turns_finish(tmp_path: Path, model: SlowModel) -> None:
         bot = {**BOT, "triggerType": "all", "triggerOperator": None, "triggerValue": None, "delayMessage": 0}
         assert client.post("/openai/create/A", json={**bot, "debounceTime": 0}).status_code == 201
         client.post("/chat/A", json={"remoteJid": "ana", "text": "When do you open?"})
-        assert model.asked.wait(15)
+        assert model.asked.wait(120)
         serve.terminate()
         until(lambda: _refuses(client))
         client.close()
         assert serve.process.poll() is None, "it waits for the turn"
-        time.sleep(0.2)
-        assert serve.process.poll() is None
         model.go.set()
-        assert serve.process.wait(20) == 0
+        assert serve.process.wait(120) == 0
     finally:
         model.go.set()
         serve.stop()

@@ -56,7 +56,7 @@ class ToServer(Player):
 
 @pytest.fixture(scope="module")
 def outcomes() -> Iterator[dict[int, tuple[int, Any, set[Difference]]]]:
-    with serving(key=KEY) as server, httpx.Client(base_url=server.url, timeout=10) as client:
+    with serving(key=KEY) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         yield ToServer(client).run()
 
 

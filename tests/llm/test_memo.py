@@ -30,7 +30,7 @@ class Memo:
 
 
 async def until(so):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not so():  # noqa: ASYNC110 - a fake server has no event for it
             await asyncio.sleep(0.01)
 

@@ -395,7 +395,7 @@ async def test_an_account_that_keeps_failing_is_left_alone(fake, monkeypatch):
 
 
 async def test_a_function_that_hangs_takes_no_connection_of_another(models, fake):
-    async with fake_openai() as hangs, asyncio.timeout(30):
+    async with fake_openai() as hangs, asyncio.timeout(120):
         hangs.answers, fake.answers = ["hang"], [(200, {}, {"free": 3})]
         calls = models._functions
         hanging = [asyncio.create_task(calls.call(request(function_url=hangs.url), "f", "{}", n)) for n in range(120)]

@@ -19,12 +19,12 @@ from reconciler.reconcile.locks import loop_runs
 from reconciler.reconcile.once import Ended, Site
 from reconciler.reconcile.tries import ATTEMPTS
 from reconciler.reconcile.wake import touch
+from tests.clock import PATIENCE, until
 from tests.conftest import Repo
 from tests.live.served import InMemory
 from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
 from tests.reconcile.test_loop import bots, looping
-from tests.reconcile.wound import PATIENCE, until
 
 CONFIG = "apiVersion: reconciler/v1\nkind: Config\n"
 

@@ -18,13 +18,13 @@ from reconciler.reconcile.locks import one_fetch
 from reconciler.reconcile.loop import run_loop
 from reconciler.reconcile.once import Ended, Site
 from reconciler.reconcile.wake import knock, touch
+from tests.clock import PATIENCE, Wound, until
 from tests.conftest import Repo
 from tests.githttp import git_server
 from tests.live.served import InMemory
 from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
 from tests.reconcile.test_loop import bots
-from tests.reconcile.wound import PATIENCE, Wound, until
 
 
 def made(tmp_path: Path, data: Path, url: str, ref: str | None = None) -> Clone:

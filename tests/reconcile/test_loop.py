@@ -20,11 +20,11 @@ from reconciler.reconcile.locks import loop_runs, one_pass, the_one_loop
 from reconciler.reconcile.loop import Chosen, run_loop
 from reconciler.reconcile.once import Ended, Site
 from reconciler.reconcile.wake import touch
+from tests.clock import PATIENCE, Wound, until
 from tests.conftest import Repo
 from tests.live.served import KEY, InMemory, runtime
 from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
-from tests.reconcile.wound import PATIENCE, Wound, until
 
 
 @asynccontextmanager

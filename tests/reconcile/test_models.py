@@ -222,7 +222,7 @@ async def test_a_reading_under_way_ends_with_the_loop(history: History) -> None:
     models = Models(history, never)
     models.look([("local", fleet())])
     await asyncio.sleep(0)
-    await asyncio.wait_for(models.close(), 5)
+    await asyncio.wait_for(models.close(), 120)
 
 
 def test_an_older_file_gets_the_tables(data: Path) -> None:

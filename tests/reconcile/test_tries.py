@@ -14,11 +14,11 @@ from reconciler.reconcile import course as module
 from reconciler.reconcile.history import History
 from reconciler.reconcile.once import Ended, Site
 from reconciler.reconcile.tries import ATTEMPTS, tried
+from tests.clock import until
 from tests.conftest import Repo
 from tests.reconcile.conftest import bot_file, fleet
 from tests.reconcile.test_course import Refusing, drift
 from tests.reconcile.test_loop import bots, looping
-from tests.reconcile.wound import until
 
 
 def change(name: str, key: str = "sk-1") -> Change:

@@ -97,7 +97,7 @@ class Server:
         assert self.loop is not None
         self.loop.call_soon_threadsafe(self.app.state.stop)
         self.uvicorn.should_exit = True
-        self.thread.join(30)
+        self.thread.join(120)
         assert not self.thread.is_alive()
         self.store.close()
 

@@ -45,7 +45,7 @@ def test_kill_9_loses_nothing_and_doubles_nothing(tmp_path):
         rest, _ = running.communicate(timeout=60)
         acknowledged += [int(row) for row in rest.splitlines(keepends=True) if row.endswith("\n")]
     last = child(path, 0, "rest")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while open_work(path) and time.monotonic() < deadline:
         time.sleep(0.02)
     last.communicate("", timeout=60)

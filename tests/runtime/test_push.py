@@ -93,7 +93,7 @@ async def test_no_address(address):
 
 async def test_an_address_that_hangs_takes_no_connection_of_another():
     webhooks = Webhooks(60.0, gate=Gate(["127.0.0.1"]))
-    async with fake_openai() as hangs, fake_openai() as taker, asyncio.timeout(30):
+    async with fake_openai() as hangs, fake_openai() as taker, asyncio.timeout(120):
         hangs.answers, taker.answers = ["hang"], [(200, {}, {})]
         hanging = [asyncio.create_task(webhooks.post(instance(hangs.url), PUSH)) for _ in range(120)]
         while len(hangs.seen) < 100:  # noqa: ASYNC110 - a fake server has no event for it

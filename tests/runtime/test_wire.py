@@ -17,7 +17,7 @@ POST = f"POST /instance/create HTTP/1.1\r\nHost: x\r\napikey: {KEY}\r\nContent-T
 def opened(server: Server) -> socket.socket:
     host, _, port = server.url.removeprefix("http://").partition(":")
     connection = socket.create_connection((host, int(port)))
-    connection.settimeout(20)
+    connection.settimeout(120)
     return connection
 
 

@@ -186,7 +186,7 @@ def carries(stand):
 
 async def polled(condition):
     """Waits until a condition, asked again and again, holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await condition():  # noqa: ASYNC110 - a store has no event for it
             await asyncio.sleep(0.005)
 

@@ -126,7 +126,7 @@ class Blocked:
 async def test_a_write_that_is_taken_back_is_left_out(tmp_path: Path) -> None:
     db, slow = Database(tmp_path / "a.db", migrate), Blocked()
     first = asyncio.ensure_future(db.write(slow))
-    await asyncio.to_thread(slow.begun.wait, 20)
+    await asyncio.to_thread(slow.begun.wait, 120)
     waiting = db.submit(insert(7))  # type: ignore[arg-type]
     assert waiting.cancel()
     slow.go.set()
@@ -138,7 +138,7 @@ async def test_a_write_that_is_taken_back_is_left_out(tmp_path: Path) -> None:
 async def test_a_write_is_made_though_whoever_asked_for_it_was_cancelled(tmp_path: Path) -> None:
     db, slow = Database(tmp_path / "a.db", migrate), Blocked()
     first = asyncio.ensure_future(db.write(slow))
-    await asyncio.to_thread(slow.begun.wait, 20)
+    await asyncio.to_thread(slow.begun.wait, 120)
     asked = asyncio.ensure_future(db.write(insert(7)))
     await asyncio.sleep(0)  # it is queued in its first step
     assert db._writes.qsize() == 1

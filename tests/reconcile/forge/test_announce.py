@@ -21,6 +21,7 @@ from reconciler.reconcile.forge.announce import Announcer, wanted
 from reconciler.reconcile.forge.port import Kind
 from reconciler.reconcile.history import History
 from reconciler.reconcile.once import Ended, Site
+from tests.clock import PATIENCE, Wound, until
 from tests.conftest import Repo
 from tests.live.served import InMemory
 from tests.plan.fleet import bistro, bot, main, running
@@ -29,7 +30,6 @@ from tests.plan.test_render import plan
 from tests.reconcile.conftest import bot_file, fleet
 from tests.reconcile.forge.conftest import ci_of
 from tests.reconcile.forge.served import ANA, Served, serve
-from tests.reconcile.wound import PATIENCE, Wound, until
 
 SLEEP = asyncio.sleep
 LIVE = running(bistro(), main(), bot("x"))

@@ -140,7 +140,7 @@ class Replay(Player):
 
     def _settle(self) -> None:
         """Waits until the chat's bot has answered (a session that is not its turn is not waited for long)."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             rows = self.send("GET", f"/openai/fetchSessions/{SESSION_BOT}/{A}", {"apikey": KEY}, None).json()
             if rows and all(row["awaitUser"] and row["context"].count("echo") for row in rows):
