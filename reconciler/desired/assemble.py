@@ -90,10 +90,10 @@ def _known(documents: Documents, drafts: Mapping[Ref, Draft], patches: Mapping[R
     if documents.complete:
         for ref, patch in patches.items():
             if ref not in drafts:
-                near = closest(
-                    ref.name, [one.name for one in drafts if (one.kind, one.instance) == (ref.kind, ref.instance)]
+                hint = (
+                    _near(ref, drafts)
+                    or "a *.patch.yaml changes what there is: declare what is new in a file of another name"
                 )
-                hint = near or "a *.patch.yaml changes what there is: declare what is new in a file of another name"
                 fault = Fault(("metadata", "name"), f"there is no {ref} to patch", hint, "patch")
                 documents.problems.append(patch.problem(documents, fault))
     return {ref: patch for ref, patch in patches.items() if ref in drafts}
@@ -121,12 +121,17 @@ def _no_base(ref: Ref, faults: Iterable[Fault], drafts: Mapping[Ref, Draft]) -> 
     lacks = [fault.pointer for fault in faults if fault.rule == "required"]
     if not lacks:
         return None
-    near = closest(ref.name, [one.name for one in drafts if (one.kind, one.instance) == (ref.kind, ref.instance)])
+    near = _near(ref, drafts)
     away = sorted(one.instance for one in drafts if (one.kind, one.name) == (ref.kind, ref.name))
     if not near and away:
         near = f"it is there in {', '.join(away[:3])}: say so with `metadata.instance`"
     alone = f"as an object of its own it lacks {', '.join(lacks[:5])}"
     return Fault(("metadata", "name"), f"there is no {ref} to patch, and {alone}", near or "look at its name", "patch")
+
+
+def _near(ref: Ref, drafts: Mapping[Ref, Draft]) -> str:
+    """The question whether another name of the instance was meant, where one is near."""
+    return closest(ref.name, [one.name for one in drafts if (one.kind, one.instance) == (ref.kind, ref.instance)])
 
 
 def merge_patch(target: Any, patch: Any) -> Any:

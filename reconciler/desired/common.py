@@ -14,15 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from reconciler.desired.documents import SHARED, Documents
 from reconciler.model import Ref
 from reconciler.shape import Fault, closest
 
 if TYPE_CHECKING:
     from reconciler.desired.assemble import Draft
-    from reconciler.desired.documents import Documents
 
 BASE: Final = "_base/"
-SHARED: Final = "_shared/"
 _PATCH: Final = (".patch.yaml", ".patch.yml")
 
 
@@ -49,13 +48,6 @@ def layers(paths: Iterable[str], source: str) -> Layers:
         else:
             found.own.append(path)
     return found
-
-
-def shared_path(named: str, source: str) -> str | None:
-    """The path of a text that is named from `_shared/`; None for one that lies beside its document."""
-    if not named.startswith(SHARED):
-        return None
-    return named if source in ("", ".") else f"{source.rstrip('/')}/{named}"
 
 
 def spread(documents: Documents, base: Mapping[Ref, Draft], instances: list[str]) -> Iterator[Draft]:

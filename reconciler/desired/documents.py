@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from reconciler.desired import traps
 from reconciler.desired.beside import Beside
 from reconciler.desired.cache import Cache, Kept
-from reconciler.desired.common import shared_path
 from reconciler.desired.files import Files, Lack
 from reconciler.desired.keys import keys_in
 from reconciler.desired.places import Places, place_flaw, shown
@@ -24,6 +23,7 @@ from reconciler.desired.text import Flaw, decode, leftover, line_and_column, lin
 from reconciler.errors import Problem
 from reconciler.shape import Fault, Path_
 
+SHARED: Final = "_shared/"  # below the source path: texts that any document may name
 TEXT_LIMIT: Final = 256 << 10  # bytes of a text that a document names
 _KEYS_SHOWN: Final = 20  # keys in clear of one file that are reported
 
@@ -229,6 +229,5 @@ def text_path(document: str, named: str, source: str) -> str | Fault:
     parts = named.split("/")
     if named.startswith("/") or ".." in parts or "\\" in named or "\0" in named or not parts[-1]:
         return Fault((), f"'{named[:60]}' is not a path below this folder", "no `..`, no absolute path, `/` between")
-    if (shared := shared_path(named, source)) is not None:
-        return posixpath.normpath(shared)
-    return posixpath.normpath(posixpath.join(posixpath.dirname(document), named))
+    folder = source if named.startswith(SHARED) else posixpath.dirname(document)
+    return posixpath.normpath(posixpath.join(folder, named))
