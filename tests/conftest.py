@@ -20,6 +20,12 @@ hypothesis.settings.register_profile("search", _PATIENT, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than cores: many tests wait for processes that they start."""
+    return (os.cpu_count() or 1) + 1
+
+
 def many(number: int) -> int:
     """How many random cases a test tries: `number`, or TEST_CASES times as many."""
     return max(1, round(number * float(os.environ.get("TEST_CASES", "1"))))

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,15 @@ def calls(text: str) -> list[list[str]]:
     return found
 
 
+@cache
+def program() -> Any:
+    """The whole tree of commands."""
+    return get_command(build())
+
+
 def refused(words: list[str]) -> str | None:
     """What is wrong with a call: a command, an option or a value that is not there."""
-    here: Any = get_command(build())
+    here: Any = program()
     rest = list(words)
     while rest and hasattr(here, "commands") and not rest[0].startswith("-"):
         name = rest.pop(0)

@@ -58,7 +58,7 @@ def test_pseudonyms_hold_all_through_a_file_and_say_nothing_outside_of_it() -> N
     assert [one.chat(jid) for jid in ("a", "b", "a")] == ["chat-1", "chat-2", "chat-1"]
 
 
-@given(st.from_regex(r"[0-9]{5,20}", fullmatch=True), st.text(alphabet="abc ,.", max_size=10))
+@given(st.text(alphabet="0123456789", min_size=5, max_size=20), st.text(alphabet="abc ,.", max_size=10))
 def test_no_long_number_is_left(number: str, around: str) -> None:
     redactor = Redactor(KEY)
     shown = redactor.text(f"{around} {number} {around}")
