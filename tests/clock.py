@@ -28,8 +28,7 @@ class Wound(Clock):
     """Its wall clock begins now, and both its clocks go on only by `wind`."""
 
     def __init__(self) -> None:
-        self.began = self._epoch = time.time()
-        self._gone = 0.0
+        self._epoch, self._gone = time.time(), 0.0
         self._waits: dict[asyncio.Future[None], float] = {}  # when each ends, in steady seconds
         self.rests = 0  # how often somebody began to wait
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,18 @@ def git_server(folder: Path, password: str | None = None) -> Iterator[GitServer]
         listening.shutdown()
         thread.join()
         listening.server_close()
+
+
+@contextmanager
+def silent_server() -> Iterator[tuple[str, Callable[[], bool]]]:
+    """The address of a repository on a server that takes connections and never answers; whether a new one came."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ExitStack() as held:
+        server.setblocking(False)
+
+        def asked() -> bool:
+            with suppress(BlockingIOError):
+                held.enter_context(server.accept()[0])
+                return True
+            return False
+
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/a.git", asked

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import socket
-from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,7 @@ from tests.cli.test_plan import Cli
 from tests.cli.test_plan import cli as cli
 from tests.clock import until
 from tests.conftest import Repo
+from tests.githttp import silent_server
 from tests.reconcile.conftest import bot_file, fleet
 
 
@@ -70,16 +69,7 @@ async def test_run_waits_for_a_remote_to_begin_with(
 
     data = DataFolder(tmp_path / "data").make()
     clone = Clone(data.path / "source.git", tmp_path, Remote(url=str(repo.root), ref=None, variables=dict(os.environ)))
-    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as held:
-        silent.setblocking(False)
-
-        def asked() -> bool:
-            with suppress(BlockingIOError):
-                held.enter_context(silent.accept()[0])
-                return True
-            return False
-
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/a.git"
+    with silent_server() as (url, asked):
         hanging = Clone(data.path / "other.git", tmp_path, Remote(url=url, ref=None, variables=dict(os.environ)))
         stop = asyncio.Event()
         waiting = asyncio.create_task(_first_fetch(hanging, data, stop))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from reconciler.reconcile.once import Ended, Site
 from reconciler.reconcile.wake import knock, touch
 from tests.clock import PATIENCE, Wound, until
 from tests.conftest import Repo
-from tests.githttp import git_server
+from tests.githttp import git_server, silent_server
 from tests.live.served import InMemory
 from tests.plan.target import Model
 from tests.reconcile.conftest import bot_file, fleet
@@ -131,18 +131,8 @@ async def test_a_remote_that_comes_later_is_waited_for(repo: Repo, data: Path, t
 
 
 async def test_the_loop_ends_while_it_fetches(data: Path, tmp_path: Path) -> None:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as silent, ExitStack() as held:
-        silent.setblocking(False)
-
-        def asked() -> bool:
-            with suppress(BlockingIOError):
-                held.enter_context(silent.accept()[0])
-                return True
-            return False
-
-        clone = made(tmp_path, data, f"http://127.0.0.1:{silent.getsockname()[1]}/a.git")
+    with silent_server() as (url, asked):
+        clone = made(tmp_path, data, url)
         async with following(clone, data, InMemory(Model())):
             await until(asked)
 
